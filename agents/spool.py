@@ -1,0 +1,140 @@
+"""What an agent must not forget: which executions it was given, and what it has to report. Pure; the file is the caller's.
+
+Every change is an entry that is written before it counts; the spool is the fold of its entries. A report is kept until
+the engine says that it is applied. An execution that is over stays known as such, so that a late copy of its assignment
+starts nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, assert_never
+
+from scitq.domain.execution import Accepted, Failed, Refused, Report, Started, Succeeded
+from scitq.domain.messages import HeldStatus
+
+MOST_REMEMBERED: Final = 10_000
+"""Executions that are over and still known one by one; all below the oldest of them count as over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """An execution was assigned to this agent."""
+
+    execution: int
+    task: int
+    texts: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reported:
+    """Something happened; it is the report of that number."""
+
+    number: int
+    report: Report
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmed:
+    """The engine has applied all reports up to this number."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """The engine took the execution back; or it never comes, should its assignment still be under way."""
+
+    execution: int
+
+
+Entry = Given | Reported | Confirmed | Dropped
+
+_AFTER: Final[dict[type[Any], HeldStatus]] = {
+    Accepted: "accepted",
+    Started: "running",
+    Succeeded: "ended",
+    Failed: "ended",
+    Refused: "ended",
+}
+
+
+class Spool:
+    """The fold of an agent's entries."""
+
+    def __init__(self, write: Callable[[Entry], None]) -> None:
+        self._write = write
+        self.held: dict[int, HeldStatus] = {}
+        self.given: dict[int, Given] = {}
+        self.reports: dict[int, Report] = {}
+        self.last = 0
+        self._over: dict[int, None] = {}
+        self._over_below = 0
+
+    @classmethod
+    def reopen(cls, entries: Iterable[Entry], write: Callable[[Entry], None]) -> Spool:
+        """The spool that an earlier run of the agent left."""
+        spool = cls(write)
+        for entry in entries:
+            spool._apply(entry)
+        return spool
+
+    @property
+    def floor(self) -> int:
+        """The first report that is still kept; the number of the next one when none is."""
+        return next(iter(self.reports), self.last + 1)
+
+    def knows(self, execution: int) -> bool:
+        """Whether it was given before, or is over, or so old that it must be."""
+        return execution in self.held or execution in self._over or execution < self._over_below
+
+    def give(self, execution: int, task: int, texts: Mapping[str, Any] | None) -> None:
+        self._enter(Given(execution, task, texts))
+
+    def report(self, report: Report) -> None:
+        self._enter(Reported(self.last + 1, report))
+
+    def confirm(self, number: int) -> None:
+        if number >= self.floor:
+            self._enter(Confirmed(min(number, self.last)))
+
+    def drop(self, execution: int) -> None:
+        if execution not in self._over:
+            self._enter(Dropped(execution))
+
+    def _enter(self, entry: Entry) -> None:
+        self._write(entry)
+        self._apply(entry)
+
+    def _apply(self, entry: Entry) -> None:
+        match entry:
+            case Given():
+                self.held[entry.execution] = "pending"
+                self.given[entry.execution] = entry
+            case Reported():
+                self.last = entry.number
+                self.reports[entry.number] = entry.report
+                if entry.report.execution in self.held:
+                    self.held[entry.report.execution] = _AFTER[type(entry.report)]
+            case Confirmed():
+                self._confirmed(entry.number)
+            case Dropped():
+                self._forget(entry.execution)
+            case _:
+                assert_never(entry)
+
+    def _confirmed(self, number: int) -> None:
+        while self.reports and (first := next(iter(self.reports))) <= number:
+            report = self.reports.pop(first)
+            if _AFTER[type(report)] == "ended":
+                self._forget(report.execution)
+
+    def _forget(self, execution: int) -> None:
+        self.held.pop(execution, None)
+        self.given.pop(execution, None)
+        self._over[execution] = None
+        while len(self._over) > MOST_REMEMBERED:
+            oldest = next(iter(self._over))
+            del self._over[oldest]
+            self._over_below = max(self._over_below, oldest + 1)

@@ -1,0 +1,1 @@
+"""How messages travel: RabbitMQ and the in-process bus under one contract."""

@@ -1,0 +1,1 @@
+"""Commands, events and states: what scitq decides, free of I/O, clock and chance."""

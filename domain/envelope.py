@@ -1,0 +1,129 @@
+"""How an event is kept for ever: its header, its digest, and the hash that chains it to all before it.
+
+    hash = SHA-256(previous hash ‖ header ‖ SHA-256(payload))
+
+The id of an event is its position. The header is the canonical form of everything that is known about the
+event but its content; the content is bytes in a side table, so that an erasure can empty it and the chain still
+holds. Nothing here is random, and nothing here may ever change for events already written.
+"""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from typing import NamedTuple
+
+import orjson
+
+GENESIS = bytes(32)
+"""The hash before the first event."""
+
+
+class Mark(NamedTuple):
+    """The last report of a worker that is contained in the log up to here."""
+
+    worker: int
+    incarnation: str
+    sequence: int
+
+
+class Envelope(NamedTuple):
+    """One event as it is stored. Times are microseconds since 1970, UTC; `payload` is None once erased."""
+
+    position: int
+    stream: str
+    version: int
+    type: str
+    schema: int
+    time: int
+    actor: str
+    command: int  # position of the first event its command led to; 0: the engine acted by itself
+    cause: int  # position of the event that led to this one; 0: none
+    header: bytes
+    digest: bytes
+    hash: bytes
+    payload: bytes | None
+
+
+class Header(NamedTuple):
+    """What the header bytes say: the columns beside them, and two facts that have no column."""
+
+    position: int
+    stream: str
+    version: int
+    type: str
+    schema: int
+    time: int
+    actor: str
+    command: int
+    cause: int
+    epoch: int
+    mark: Mark | None
+
+
+def read_header(header: bytes) -> Header:
+    """Take header bytes apart again."""
+    read = Header._make(orjson.loads(header))
+    return read._replace(mark=Mark._make(read.mark)) if read.mark else read
+
+
+def seal(
+    previous: bytes,
+    *,
+    position: int,
+    stream: str,
+    version: int,
+    type: str,
+    schema: int,
+    time: int,
+    actor: str,
+    command: int,
+    cause: int,
+    epoch: int,
+    mark: Mark | None,
+    payload: bytes,
+) -> Envelope:
+    """Give an event its place in the chain, behind the one whose hash is `previous`."""
+    latest = None if mark is None else tuple(mark)  # orjson refuses subclasses of tuple
+    header = orjson.dumps((position, stream, version, type, schema, time, actor, command, cause, epoch, latest))
+    digest = sha256(payload).digest()
+    link = sha256(previous + header + digest).digest()
+    return Envelope(position, stream, version, type, schema, time, actor, command, cause, header, digest, link, payload)
+
+
+class Answer(NamedTuple):
+    """What a command was answered, kept with the append for ever: the same command again gets the same answer."""
+
+    id: str
+    first: int  # positions of the events it led to; 0, 0 when it changed nothing
+    last: int
+    answer: bytes
+
+
+class Erasure(NamedTuple):
+    """The payload at `position` is emptied because the event at `by` says so."""
+
+    position: int
+    by: int
+
+
+class Append(NamedTuple):
+    """What one turn writes, all of it or nothing: one transaction."""
+
+    epoch: int
+    events: list[Envelope]
+    answers: list[Answer]
+    erasures: list[Erasure]
+
+
+class Head(NamedTuple):
+    """Where the log ends."""
+
+    position: int
+    hash: bytes
+
+
+class Lease(NamedTuple):
+    """The right to append: what an engine got when it became the one that does."""
+
+    epoch: int
+    head: Head

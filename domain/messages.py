@@ -1,0 +1,122 @@
+"""What engine and agents say to each other.
+
+An agent numbers its reports and keeps them until the engine says `Applied`; the engine applies them in order. All the
+engine says can be said again: it follows from the log, and an agent knows an execution by its id.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from scitq.domain.execution import Report
+from scitq.domain.worker import Hello
+
+# From agents --------------------------------------------------------------------------------------------------
+
+HeldStatus = Literal["pending", "accepted", "running", "ended"]
+
+
+@dataclass(frozen=True, slots=True)
+class AgentHello:
+    """An agent connects. `reply_to` is the address the gateway gave it; it knows no worker id yet."""
+
+    hello: Hello
+    reply_to: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Reports:
+    """What happened, in order: the first one has number `first`; all below `floor` were confirmed as applied."""
+
+    worker: int
+    incarnation: str
+    first: int
+    floor: int
+    reports: tuple[Report, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """The agent lives, and holds these executions. `ended`: done, but not all reports about it are applied yet."""
+
+    worker: int
+    incarnation: str
+    held: dict[int, HeldStatus] = field(default_factory=dict)
+
+
+FromAgent = AgentHello | Reports | Heartbeat
+
+# To agents ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Welcome:
+    """The agent is worker number `worker`; its reports up to `applied` are in the log."""
+
+    worker: int
+    incarnation: str
+    applied: int
+
+
+@dataclass(frozen=True, slots=True)
+class Unwelcome:
+    """The agent cannot connect: a sentence says why. It may try again."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How much the agent runs at once."""
+
+    concurrency: int
+    prefetch: int
+    paused: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Assign:
+    """Run this task, once, under this execution id. Its texts are added on the way out: deciding needs none."""
+
+    execution: int
+    task: int
+    texts: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """End this execution, whatever it does, and forget it: it is not yours any more."""
+
+    execution: int
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """Send a signal to a running command; `pause` and `resume` hold it and let it go on."""
+
+    execution: int
+    signal: int | Literal["pause", "resume"]
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """All reports up to this number are in the log: they need not be kept."""
+
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class Resend:
+    """Reports are missing: send again from this number on."""
+
+    first: int
+
+
+@dataclass(frozen=True, slots=True)
+class SayHello:
+    """The engine does not know this worker, or not in this incarnation."""
+
+
+ToAgent = Welcome | Unwelcome | Settings | Assign | Cancel | Signal | Applied | Resend | SayHello

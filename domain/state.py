@@ -1,0 +1,402 @@
+"""All that the engine decides on: the fold of the whole log.
+
+What is kept per object is its aggregate's own `evolve`; this module keeps the objects and the indexes beside them.
+Every change goes through `put` and `drop`, so that a savepoint can take it back: this is the overlay of a turn.
+Heaps and lists are only ever added to; who reads them checks each entry against the objects.
+
+A task that has ended, and that nobody waits for, is forgotten: its stream still knows it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from heapq import heappop, heappush
+from typing import Any, Final, NamedTuple, get_args
+
+from scitq.domain import batch as batches
+from scitq.domain import engine_log
+from scitq.domain import execution as executions
+from scitq.domain import task as tasks
+from scitq.domain import worker as workers
+from scitq.domain.batch import Batch
+from scitq.domain.envelope import Mark
+from scitq.domain.execution import Execution
+from scitq.domain.task import Task
+from scitq.domain.wire import Erased, Recorded
+from scitq.domain.worker import Worker
+
+MISSING: Final = object()
+PRIORITY_SHIFT: Final = 48
+"""A place in the queue is one integer: the higher priority first, then the older task (its id is below 2^48)."""
+
+
+class Savepoint(NamedTuple):
+    """Where a rollback goes back to."""
+
+    undone: int
+    counters: tuple[int, int, int, int, int, int]
+
+
+class State:
+    """The objects, by id, and what is derived from them."""
+
+    def __init__(self) -> None:
+        self.tasks: dict[int, Task] = {}
+        self.executions: dict[int, Execution] = {}  # live, or lost and could come back
+        self.workers: dict[int, Worker] = {}
+        self.batches: dict[str, Batch] = {}
+        self.marks: dict[int, Mark] = {}  # worker: its last report that left an event
+        self.failing: dict[tuple[str, str], str] = {}  # (reactor, subject): error, since it was said
+        self.deadlines: dict[int, int] = {}  # execution: when its present step has taken too long
+        self.served: dict[str, int] = {}  # batch: its last execution, for turns between batches
+        # derived from the above
+        self.names: dict[str, int] = {}  # worker name: id
+        self.serving: dict[str, dict[int, None]] = {}  # batch: the workers that serve it
+        self.active: dict[int, dict[int, int]] = {}  # worker: {live execution: task}
+        self.unmet: dict[int, int] = {}  # waiting task: how many of its requirements have not succeeded
+        self.needed: dict[int, int] = {}  # task: how many waiting tasks require it
+        self._dependants: dict[int, list[int]] = {}
+        self._ready: dict[str, list[int]] = {}  # batch: heap of places in its queue
+        self._due: list[tuple[int, int]] = []  # heap of (deadline, execution)
+        self.dirty: set[str] = set()  # batches that assigning should look at
+        self.position = 0
+        self.time = 0
+        self.last_task = 0
+        self.last_execution = 0
+        self.last_worker = 0
+        self.engine_version = 0
+        self._undo: list[tuple[dict[Any, Any], Any, Any]] | None = None
+
+    # Overlay --------------------------------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """From here on changes can be taken back, until `merge`."""
+        self._undo = []
+
+    def merge(self) -> None:
+        """The changes since `begin` are in the log: they stay."""
+        self._undo = None
+
+    def savepoint(self) -> Savepoint:
+        assert self._undo is not None, "a savepoint needs a turn that has begun"
+        counters = (
+            self.position,
+            self.time,
+            self.last_task,
+            self.last_execution,
+            self.last_worker,
+            self.engine_version,
+        )
+        return Savepoint(len(self._undo), counters)
+
+    def rollback(self, to: Savepoint) -> None:
+        """Take back everything since the savepoint."""
+        assert self._undo is not None
+        while len(self._undo) > to.undone:
+            table, key, before = self._undo.pop()
+            if before is MISSING:
+                table.pop(key, None)
+            else:
+                table[key] = before
+                if table is self.tasks and before.ready:
+                    self._queue(before)  # its place may have been taken out of the heap meanwhile
+        (
+            self.position,
+            self.time,
+            self.last_task,
+            self.last_execution,
+            self.last_worker,
+            self.engine_version,
+        ) = to.counters
+
+    def put(self, table: dict[Any, Any], key: Any, value: Any) -> None:
+        if self._undo is not None:
+            self._undo.append((table, key, table.get(key, MISSING)))
+        table[key] = value
+
+    def drop(self, table: dict[Any, Any], key: Any) -> None:
+        if key in table:
+            if self._undo is not None:
+                self._undo.append((table, key, table[key]))
+            del table[key]
+
+    # Fold -----------------------------------------------------------------------------------------------------
+
+    def apply(self, recorded: Recorded) -> None:
+        """Fold one event. The only way in which anything here changes."""
+        self.position = recorded.position
+        self.time = recorded.time
+        if recorded.mark is not None:
+            self.put(self.marks, recorded.mark.worker, recorded.mark)
+        event = recorded.event
+        if type(event) is Erased:
+            self._on_erased(recorded)
+        else:
+            _FOLD[type(event)](self, event)
+
+    def fold(self, log: Iterable[Recorded]) -> State:
+        for recorded in log:
+            self.apply(recorded)
+        return self
+
+    def _on_task(self, event: tasks.OwnEvent) -> None:
+        old = self.tasks.get(event.task)
+        new = tasks.evolve(old, event)
+        if event.task > self.last_task:
+            self.last_task = event.task
+        if new is not None:
+            self._put_task(old, new)
+
+    def _on_execution(self, event: executions.ExecutionEvent) -> None:
+        if isinstance(event, executions.ExecutionAssigned):
+            self.last_execution = event.execution
+            self.put(self.served, event.batch, event.execution)
+        task = self.tasks.get(event.task)
+        if task is None:
+            return  # its record was erased
+        new_task = tasks.evolve(task, event)
+        assert new_task is not None
+        old = self.executions.get(event.execution)
+        new = executions.evolve(old, event)
+        if new is not None:
+            self._put_execution(old, new, new_task)
+        self._put_task(task, new_task)
+
+    def _put_execution(self, old: Execution | None, new: Execution, task: Task) -> None:
+        if new.live or new.status == "lost":
+            self.put(self.executions, new.id, new)
+        else:
+            self.drop(self.executions, new.id)
+        mine = self.active.setdefault(new.worker, {})
+        if new.live and new.id not in mine:
+            self.put(mine, new.id, new.task)
+        elif not new.live and new.id in mine:
+            self.drop(mine, new.id)
+            self._touch_worker(new.worker)
+        if old is None or old.status != new.status:
+            self._set_deadline(new, task)
+
+    def _set_deadline(self, execution: Execution, task: Task) -> None:
+        allowed_s = {"accepted": task.download_timeout_s, "running": task.run_timeout_s}.get(execution.status)
+        if allowed_s:
+            deadline = self.time + allowed_s * 1_000_000
+            self.put(self.deadlines, execution.id, deadline)
+            heappush(self._due, (deadline, execution.id))
+        else:
+            self.drop(self.deadlines, execution.id)
+
+    def _put_task(self, old: Task | None, new: Task) -> None:
+        was = old.waits_for if old is not None else ()
+        if was != new.waits_for:
+            self._requirements_changed(new.id, was, new.waits_for)
+        if old is not None:
+            if (old.stage == "succeeded") != (new.stage == "succeeded") and new.stage != "deleted":
+                change = -1 if new.stage == "succeeded" else 1
+                for dependant in self.dependants(new.id):
+                    self.put(self.unmet, dependant, self.unmet[dependant] + change)
+            if old.execution and old.execution != new.execution:
+                left = self.executions.get(old.execution)
+                if left is not None and left.status == "lost":
+                    self.drop(self.executions, old.execution)
+        if new.ready and (old is None or not old.ready or (old.batch, old.priority) != (new.batch, new.priority)):
+            self._queue(new)
+        if new.over and new.id not in self.needed:
+            self.drop(self.tasks, new.id)
+        else:
+            self.put(self.tasks, new.id, new)
+
+    def _requirements_changed(self, task: int, old: tuple[int, ...], new: tuple[int, ...]) -> None:
+        for other in set(new).difference(old):
+            self.put(self.needed, other, self.needed.get(other, 0) + 1)
+            self._dependants.setdefault(other, []).append(task)
+        for other in set(old).difference(new):
+            left = self.needed[other] - 1
+            if left:
+                self.put(self.needed, other, left)
+                continue
+            self.drop(self.needed, other)
+            self.drop(self._dependants, other)
+            required = self.tasks.get(other)
+            if required is not None and required.over:
+                self.drop(self.tasks, other)
+        if new:
+            self.put(self.unmet, task, sum(not self.has_succeeded(other) for other in set(new)))
+        else:
+            self.drop(self.unmet, task)
+
+    def _on_worker(self, event: workers.WorkerEvent) -> None:
+        old = self.workers.get(event.worker)
+        new = workers.evolve(old, event)
+        if new is None:
+            return
+        if old is None:
+            self.last_worker = event.worker
+            self.put(self.names, new.name, new.id)
+            self.active.setdefault(new.id, {})
+        served_before = old.batches if old is not None else ()
+        serves = new.batches if new.contact != "deleted" else ()
+        for name in set(served_before).difference(serves):
+            self.drop(self.serving[name], new.id)
+        for name in set(serves).difference(served_before):
+            self.put(self.serving.setdefault(name, {}), new.id, None)
+        if new.contact == "deleted":
+            self.drop(self.names, new.name)
+            self.drop(self.workers, new.id)
+            self.drop(self.marks, new.id)
+            return
+        if old is not None and old.incarnation != new.incarnation:
+            self.drop(self.marks, new.id)
+        self.put(self.workers, new.id, new)
+        self.dirty.update(new.batches)
+
+    def _on_batch(self, event: batches.BatchEvent) -> None:
+        self.put(self.batches, event.batch, batches.evolve(self.batch(event.batch), event))
+        self.dirty.add(event.batch)
+
+    def _on_engine(self, event: engine_log.EngineEvent) -> None:
+        self.engine_version += 1
+        match event:
+            case engine_log.EngineStarted():
+                self.mark_all_dirty()
+            case engine_log.ReactorFailed():
+                self.put(self.failing, (event.reactor, event.subject), event.error)
+            case engine_log.ReactorRecovered():
+                self.drop(self.failing, (event.reactor, event.subject))
+            case _:
+                pass  # recorded for people; nothing is decided on it
+
+    def _on_erased(self, recorded: Recorded) -> None:
+        """Only the texts of a task that has ended are erased: nothing here depends on them but that its id was given."""
+        kind, _, id = recorded.stream.partition("-")
+        if kind == "task":
+            self.last_task = max(self.last_task, int(id))
+
+    # Snapshots (`snapshot.py`) ----------------------------------------------------------------------------------
+
+    def restore_task(self, task: Task) -> None:
+        """Put a task back as it was, with what is derived from it."""
+        self.tasks[task.id] = task
+        if task.ready:
+            self._queue(task)
+        for other in set(task.waits_for):
+            self.needed[other] = self.needed.get(other, 0) + 1
+            self._dependants.setdefault(other, []).append(task.id)
+
+    def restore_execution(self, execution: Execution) -> None:
+        self.executions[execution.id] = execution
+        if execution.live:
+            self.active.setdefault(execution.worker, {})[execution.id] = execution.task
+
+    def restore_worker(self, worker: Worker) -> None:
+        self.workers[worker.id] = worker
+        self.names[worker.name] = worker.id
+        self.active.setdefault(worker.id, {})
+        for name in worker.batches:
+            self.serving.setdefault(name, {})[worker.id] = None
+
+    def restore_deadlines(self, deadlines: Iterable[tuple[int, int]]) -> None:
+        for execution, at in deadlines:
+            self.deadlines[execution] = at
+            heappush(self._due, (at, execution))
+
+    # Questions ------------------------------------------------------------------------------------------------
+
+    def batch(self, name: str) -> Batch:
+        return self.batches.get(name) or Batch(name)
+
+    def has_succeeded(self, task: int) -> bool:
+        known = self.tasks.get(task)
+        return known is not None and known.stage == "succeeded"
+
+    def dependants(self, task: int) -> list[int]:
+        """The waiting tasks that require this one, oldest first."""
+        if task not in self.needed:
+            return []
+        listed = sorted(set(self._dependants[task]))
+        return [other for other in listed if (known := self.tasks.get(other)) and task in known.waits_for]
+
+    def mark_all_dirty(self) -> None:
+        self.dirty.update(self._ready)
+
+    def _touch_worker(self, worker: int) -> None:
+        known = self.workers.get(worker)
+        if known is not None:
+            self.dirty.update(known.batches)
+
+    def _queue(self, task: Task) -> None:
+        heappush(self._ready.setdefault(task.batch, []), (-task.priority << PRIORITY_SHIFT) + task.id)
+        self.dirty.add(task.batch)
+
+    def has_ready(self, batch: str) -> bool:
+        """Whether the batch has a task that could be assigned now."""
+        return self._first_ready(batch) is not None
+
+    def pop_ready(self, batch: str) -> Task | None:
+        """Take the first task out of a batch's queue: highest priority, then oldest. `requeue` puts it back."""
+        task = self._first_ready(batch)
+        if task is not None:
+            heappop(self._ready[batch])
+        return task
+
+    def requeue(self, task: Task) -> None:
+        self._queue(task)
+
+    def _first_ready(self, batch: str) -> Task | None:
+        heap = self._ready.get(batch, ())
+        while heap:
+            place = heap[0]
+            task = self.tasks.get(place & ((1 << PRIORITY_SHIFT) - 1))
+            if task is not None and task.ready and task.batch == batch and -task.priority == place >> PRIORITY_SHIFT:
+                return task
+            heappop(self._ready[batch])
+        return None
+
+    def overdue(self, now: int) -> Iterator[Execution]:
+        """Executions whose present step has taken longer than their task allows. Each is said once."""
+        while self._due and self._due[0][0] <= now:
+            deadline, id = heappop(self._due)
+            if self.deadlines.get(id) == deadline and id in self.executions:
+                yield self.executions[id]
+
+    def remind(self, execution: int, at: int) -> None:
+        """Say again that the execution is overdue, later: what was tried did not work."""
+        if execution in self.deadlines:
+            self.put(self.deadlines, execution, at)
+            heappush(self._due, (at, execution))
+
+    def next_deadline(self) -> int | None:
+        return self._due[0][0] if self._due else None
+
+    def facts(self) -> dict[str, Any]:
+        """Everything the log determines, for comparing two states."""
+        return {
+            "tasks": self.tasks,
+            "executions": self.executions,
+            "workers": self.workers,
+            "batches": self.batches,
+            "marks": self.marks,
+            "failing": self.failing,
+            "deadlines": self.deadlines,
+            "served": self.served,
+            "names": self.names,
+            "active": {worker: held for worker, held in self.active.items() if held},
+            "unmet": self.unmet,
+            "needed": self.needed,
+            "serving": {name: sorted(ids) for name, ids in self.serving.items() if ids},
+            "counters": (self.position, self.time, self.last_task, self.last_execution, self.last_worker),
+            "ready": {name: [t.id for t in self.queue(name)] for name in sorted(self._ready) if self.has_ready(name)},
+        }
+
+    def queue(self, batch: str) -> list[Task]:
+        """The tasks of a batch that could be assigned now, first one first."""
+        ready = (task for task in self.tasks.values() if task.ready and task.batch == batch)
+        return sorted(ready, key=lambda task: (-task.priority, task.id))
+
+
+_FOLD: Final[dict[type[Any], Callable[[State, Any], None]]] = {
+    **{cls: State._on_task for cls in get_args(tasks.OwnEvent)},
+    **{cls: State._on_execution for cls in get_args(executions.ExecutionEvent)},
+    **{cls: State._on_worker for cls in get_args(workers.WorkerEvent)},
+    **{cls: State._on_batch for cls in get_args(batches.BatchEvent)},
+    **{cls: State._on_engine for cls in get_args(engine_log.EngineEvent)},
+}

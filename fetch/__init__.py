@@ -1,0 +1,1 @@
+"""Moving data between URIs; usable alone on a bare machine."""

@@ -1,0 +1,1 @@
+"""The engine, its pure reactors, and the handlers that touch the world."""

@@ -1,0 +1,27 @@
+"""What a reactor answers: commands, each with the object it is for."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from scitq.domain.execution import ExecutionCommand
+from scitq.domain.task import TaskCommand
+from scitq.domain.worker import WorkerCommand
+
+
+class OnTask(NamedTuple):
+    task: int
+    command: TaskCommand
+
+
+class OnExecution(NamedTuple):
+    execution: int
+    command: ExecutionCommand
+
+
+class OnWorker(NamedTuple):
+    worker: int
+    command: WorkerCommand
+
+
+Action = OnTask | OnExecution | OnWorker

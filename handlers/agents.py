@@ -1,0 +1,112 @@
+"""What agents say: that they are there, what happened, and what they hold."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from scitq.domain import worker as workers
+from scitq.domain.engine_log import ReportFailed
+from scitq.domain.envelope import Mark
+from scitq.domain.execution import Report
+from scitq.domain.messages import (
+    AgentHello,
+    Applied,
+    Heartbeat,
+    Reports,
+    Resend,
+    SayHello,
+    Settings,
+    Unwelcome,
+    Welcome,
+)
+from scitq.domain.worker import NoteContact, Worker
+from scitq.errors import Rejected
+from scitq.handlers.actions import OnExecution, OnWorker
+from scitq.handlers.contacts import Contact
+from scitq.handlers.leases import OFFLINE_AFTER_S, compare
+from scitq.handlers.overlay import Overlay, Stumbled, ToWorker
+
+
+def take_hello(turn: Overlay, message: AgentHello) -> None:
+    """An agent connects: as a worker that is known by its name, or as a new one."""
+    state, hello = turn.state, message.hello
+    known = state.names.get(hello.name)
+    id = known or state.last_worker + 1
+    turn.on_behalf(f"worker:{id}")
+    if known is not None:
+        was = state.workers[known]
+        silent = turn.contacts.silent_for(known, turn.at.steady) / 1_000_000
+        silent_long = workers.NoteSilence(lost=False)
+        if was.incarnation != hello.incarnation and was.contact == "online" and silent > OFFLINE_AFTER_S:
+            turn.guarded("agents.hello", workers.stream(known), turn.do, OnWorker(known, silent_long))
+    try:
+        turn.whole(_declare, turn, known, replace(hello, worker=id))
+    except (Rejected, Stumbled) as refusal:
+        turn.outcome.messages.append(ToWorker(0, hello.incarnation, Unwelcome(str(refusal)), message.reply_to))
+        return
+    worker = state.workers[id]
+    contact = _heard(turn, worker)
+    welcome = Welcome(id, worker.incarnation, contact.applied)
+    turn.outcome.messages.append(ToWorker(id, worker.incarnation, welcome, message.reply_to))
+    turn.say(id, Settings(worker.concurrency, worker.prefetch, worker.paused))
+
+
+def _declare(turn: Overlay, known: int | None, hello: workers.Hello) -> None:
+    for event in workers.decide(turn.state.workers.get(known) if known else None, hello):
+        turn.record(event)
+
+
+def take_reports(turn: Overlay, message: Reports) -> None:
+    """What happened at an agent, in its own order: what comes early is held, what comes again changes nothing."""
+    worker = _known(turn, message.worker, message.incarnation)
+    if worker is None:
+        return
+    contact = _heard(turn, worker)
+    for number, report in contact.in_order(message.first, message.floor, message.reports):
+        turn.on_behalf(f"worker:{worker.id}", mark=Mark(worker.id, worker.incarnation, number))
+        try:
+            turn.whole(_take_report, turn, worker.id, report)
+        except (Rejected, Stumbled) as error:
+            turn.record(ReportFailed(worker.id, number, repr(report)[:1000], str(error)))
+    turn.on_behalf("engine")
+    turn.say(worker.id, Applied(contact.applied))
+    if contact.ahead:
+        turn.say(worker.id, Resend(contact.applied + 1))
+
+
+def _take_report(turn: Overlay, worker: int, report: Report) -> None:
+    execution = turn.state.executions.get(report.execution)
+    if execution is not None and execution.worker == worker:
+        turn.do(OnExecution(report.execution, report))
+
+
+def take_heartbeat(turn: Overlay, message: Heartbeat) -> None:
+    """An agent lives: compare what it holds with what it should hold, both ways."""
+    worker = _known(turn, message.worker, message.incarnation)
+    if worker is None:
+        return
+    _heard(turn, worker)
+    turn.on_behalf(f"worker:{worker.id}")
+    actions, messages = compare(turn.state, worker, message.held)
+    for action in actions:
+        turn.guarded("leases.compare", workers.stream(worker.id), turn.do, action)
+    for each in messages:
+        turn.say(worker.id, each)
+
+
+def _known(turn: Overlay, id: int, incarnation: str) -> Worker | None:
+    worker = turn.state.workers.get(id)
+    if worker is None or worker.incarnation != incarnation:
+        turn.outcome.messages.append(ToWorker(id, incarnation, SayHello()))
+        return None
+    return worker
+
+
+def _heard(turn: Overlay, worker: Worker) -> Contact:
+    mark = turn.state.marks.get(worker.id)
+    applied = mark.sequence if mark is not None and mark.incarnation == worker.incarnation else 0
+    contact = turn.contacts.heard(worker.id, worker.incarnation, applied, turn.at.steady)
+    if worker.contact != "online":
+        turn.on_behalf(f"worker:{worker.id}")
+        turn.do(OnWorker(worker.id, NoteContact()))
+    return contact

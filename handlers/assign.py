@@ -1,0 +1,55 @@
+"""Give ready tasks to workers with room. Level-triggered: looks at what is, once per turn, for batches that changed.
+
+The least loaded worker first (its running slots before its prefetch); for it, among the batches it serves, the one that
+has least on it, then the one served longest ago; of that batch the task of highest priority, then the oldest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from heapq import heapify, heappop, heapreplace
+from typing import NamedTuple
+
+from scitq.domain.state import State
+from scitq.domain.task import Task
+from scitq.domain.worker import Worker
+
+
+class Placement(NamedTuple):
+    task: Task
+    worker: int
+
+
+def assign(state: State, changed: Iterable[str]) -> Iterator[Placement]:
+    """Each next placement, on the state that the one before has left."""
+    candidates = {worker: None for batch in sorted(changed) for worker in state.serving.get(batch, ())}
+    rooms = [(_load(state, state.workers[id]), id) for id in candidates if _has_room(state, state.workers[id])]
+    heapify(rooms)
+    while rooms:
+        worker = state.workers[rooms[0][1]]
+        batch = _batch_for(state, worker)
+        task = state.pop_ready(batch) if batch is not None else None
+        if task is None:
+            heappop(rooms)
+            continue
+        yield Placement(task, worker.id)
+        if _has_room(state, worker):
+            heapreplace(rooms, (_load(state, worker), worker.id))
+        else:
+            heappop(rooms)
+
+
+def _has_room(state: State, worker: Worker) -> bool:
+    return len(state.active[worker.id]) < worker.capacity
+
+
+def _load(state: State, worker: Worker) -> float:
+    return len(state.active[worker.id]) / worker.concurrency
+
+
+def _batch_for(state: State, worker: Worker) -> str | None:
+    waiting = [name for name in worker.batches if not state.batch(name).stopped and state.has_ready(name)]
+    if len(waiting) < 2:
+        return waiting[0] if waiting else None
+    on_worker = [state.tasks[task].batch for task in state.active[worker.id].values()]
+    return min(waiting, key=lambda name: (on_worker.count(name), state.served.get(name, 0), name))

@@ -1,0 +1,74 @@
+"""When each worker was last heard, and how far its reports are applied: the engine's memory, never a fact.
+
+Durations are taken from a clock that never jumps. After a start, a take-over or a jump of the wall clock every worker
+gets one fresh lease: nobody is called silent for the time in which we did not listen.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from scitq.domain.execution import Report
+
+MOST_AHEAD: Final = 10_000
+"""Reports held while one before them is missing; those beyond are sent again later."""
+
+
+@dataclass(slots=True)
+class Contact:
+    """One agent: when it was heard, its last applied report, and the reports that came too early."""
+
+    incarnation: str
+    heard: int
+    applied: int
+    ahead: dict[int, Report] = field(default_factory=dict)
+
+    def in_order(self, first: int, floor: int, reports: tuple[Report, ...]) -> list[tuple[int, Report]]:
+        """Those reports whose turn it is now, numbered. What came early is held; what was applied is dropped.
+
+        All below `floor` were confirmed by an engine: they are applied, even if they changed nothing and left no mark.
+        """
+        if floor - 1 > self.applied:
+            self.applied = floor - 1
+            self.ahead = {number: report for number, report in self.ahead.items() if number >= floor}
+        for number, report in enumerate(reports, first):
+            if number > self.applied and len(self.ahead) < MOST_AHEAD:
+                self.ahead[number] = report
+        due: list[tuple[int, Report]] = []
+        while self.applied + 1 in self.ahead:
+            self.applied += 1
+            due.append((self.applied, self.ahead.pop(self.applied)))
+        return due
+
+
+class Contacts:
+    """The contact of every worker that was heard since this engine leads."""
+
+    def __init__(self, since: int) -> None:
+        self.since = since
+        self.next_watch = since
+        self._contacts: dict[int, Contact] = {}
+
+    def heard(self, worker: int, incarnation: str, applied: int, at: int) -> Contact:
+        """The worker was heard. `applied`: its mark in the log, for one not heard before."""
+        contact = self._contacts.get(worker)
+        if contact is None or contact.incarnation != incarnation:
+            contact = self._contacts[worker] = Contact(incarnation, at, applied)
+        contact.heard = at
+        return contact
+
+    def forget(self, worker: int) -> None:
+        """Go back to what the log says of the worker's reports. It keeps its lease."""
+        contact = self._contacts.pop(worker, None)
+        if contact is not None:
+            self._contacts[worker] = Contact("", contact.heard, 0)
+
+    def silent_for(self, worker: int, at: int) -> int:
+        """Microseconds since the worker was heard, or since its lease was last renewed."""
+        contact = self._contacts.get(worker)
+        return at - max(self.since, contact.heard if contact is not None else 0)
+
+    def refresh(self, at: int) -> None:
+        """Every worker gets a fresh lease."""
+        self.since = at

@@ -1,0 +1,35 @@
+"""Tasks that wait for others are released when all of them have succeeded, and say so when one never will by itself.
+
+These answer single events, after `retry`: a failed task that was queued again has not failed for those who wait for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from scitq.domain.execution import ExecutionFailed, ExecutionSucceeded
+from scitq.domain.state import State
+from scitq.domain.task import BlockTask, ReleaseTask, TaskDeleted, TaskRelaunched, UnblockTask
+from scitq.handlers.actions import Action, OnTask
+
+
+def on_execution_succeeded(event: ExecutionSucceeded, state: State) -> Iterable[Action]:
+    met = [task for task in state.dependants(event.task) if state.unmet[task] == 0]
+    return [OnTask(task, ReleaseTask(by_hand=False)) for task in met]
+
+
+def on_execution_failed(event: ExecutionFailed, state: State) -> Iterable[Action]:
+    task = state.tasks.get(event.task)
+    if task is None or task.stage != "failed":
+        return []
+    return [OnTask(other, BlockTask(event.task, "failed")) for other in state.dependants(event.task)]
+
+
+def on_task_deleted(event: TaskDeleted, state: State) -> Iterable[Action]:
+    if event.stage == "succeeded":
+        return []  # it did what it was required for
+    return [OnTask(other, BlockTask(event.task, "deleted")) for other in state.dependants(event.task)]
+
+
+def on_task_relaunched(event: TaskRelaunched, state: State) -> Iterable[Action]:
+    return [OnTask(other, UnblockTask(event.task)) for other in state.dependants(event.task)]

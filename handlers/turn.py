@@ -1,0 +1,58 @@
+"""One turn: what some inputs make true, what follows from that, and what is to be said about it. Pure.
+
+    take each input → let reactors answer → watch the time → assign what changed
+
+Nothing is said or kept before the engine has appended what came out (`engine.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from scitq.domain import worker as workers
+from scitq.domain.commands import Request
+from scitq.domain.messages import AgentHello, FromAgent, Heartbeat, Reports
+from scitq.domain.state import State
+from scitq.handlers import agents, users
+from scitq.handlers.contacts import Contacts
+from scitq.handlers.overlay import Instant, Loaded, Outcome, Overlay
+
+Input = Request | FromAgent
+
+
+def turn(state: State, contacts: Contacts, loaded: Loaded, inputs: Sequence[Input], at: Instant) -> Outcome:
+    """What the inputs come to at that instant. The overlay is left open: `state.merge()` once this is appended."""
+    state.begin()
+    overlay = Overlay(state, contacts, loaded, at)
+    for one in inputs:
+        match one:
+            case Request():
+                users.take_request(overlay, one)
+            case Reports():
+                _take(overlay, agents.take_reports, one)
+            case Heartbeat():
+                _take(overlay, agents.take_heartbeat, one)
+            case AgentHello():
+                agents.take_hello(overlay, one)
+    overlay.watch()
+    overlay.settle()
+    return overlay.outcome
+
+
+def _take(overlay: Overlay, take: Callable[..., None], message: Reports | Heartbeat) -> None:
+    """One message of an agent. If all of it fails, what it had applied is forgotten with it, and will be sent again."""
+    overlay.on_behalf("engine")
+    if not overlay.guarded("agents", workers.stream(message.worker), take, overlay, message):
+        overlay.contacts.forget(message.worker)
+
+
+def needs(state: State, inputs: Sequence[Input]) -> tuple[set[int], set[int], list[str]]:
+    """What the load step must look up: tasks that were forgotten, tasks whose texts are to be erased, request ids."""
+    named: set[int] = set()
+    erase: set[int] = set()
+    ids: list[str] = []
+    for one in inputs:
+        if isinstance(one, Request):
+            ids.append(one.id)
+            users.tasks_named(one.command, named, erase)
+    return {id for id in named if id not in state.tasks}, erase, ids

@@ -1,0 +1,1 @@
+"""Read models: every table people look at, each a fold of the events."""

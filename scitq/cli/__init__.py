@@ -1,0 +1,1 @@
+"""The commands people type; each a thin call of the library."""

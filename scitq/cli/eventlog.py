@@ -1,0 +1,98 @@
+"""Events for people and for programs: as a table, as lines, as JSON; and times as people write them."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import orjson
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from scitq.domain.envelope import Envelope, read_header
+from scitq.errors import Malformed
+
+ERASED = "(erased)"
+HEADINGS = ("position", "time", "stream", "type", "actor", "what")
+UNITS_S = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
+SUMMARY_CHARS = 160
+
+
+def moment(text: str, now: datetime) -> int:
+    """`2h` ago, or an ISO date and time (UTC unless it says otherwise), as microseconds since 1970."""
+    if ago := re.fullmatch(r"(\d+(?:\.\d+)?)([smhdw])", text):
+        then = now - timedelta(seconds=float(ago[1]) * UNITS_S[ago[2]])
+    else:
+        try:
+            then = datetime.fromisoformat(text)
+        except ValueError as error:
+            raise Malformed(f"{text!r} is neither a date and time (2026-11-20T18:00) nor an age (2h)") from error
+    if then.tzinfo is None:
+        then = then.replace(tzinfo=UTC)
+    return (then - datetime.fromtimestamp(0, UTC)) // timedelta(microseconds=1)
+
+
+def iso(time: int) -> str:
+    return (datetime.fromtimestamp(0, UTC) + timedelta(microseconds=time)).isoformat().replace("+00:00", "Z")
+
+
+def clean(text: str) -> str:
+    """Without the characters that steer a terminal: whoever submits a task chooses some of this text."""
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
+
+
+def summary(payload: bytes | None) -> str:
+    """The payload in one line: `name=value`, what is empty left out."""
+    if payload is None:
+        return ERASED
+    try:
+        content = orjson.loads(payload)
+    except orjson.JSONDecodeError:
+        return f"({len(payload)} bytes)"
+    if isinstance(content, dict):
+        given = {name: value for name, value in content.items() if value not in (None, "", [], {})}
+        text = " ".join(f"{name}={_short(value)}" for name, value in given.items())
+    else:
+        text = _short(content)
+    text = clean(text)
+    return text if len(text) <= SUMMARY_CHARS else text[: SUMMARY_CHARS - 1] + "\N{HORIZONTAL ELLIPSIS}"
+
+
+def _short(value: object) -> str:
+    return value if isinstance(value, str) else orjson.dumps(value).decode()
+
+
+def as_json(event: Envelope) -> dict[str, Any]:
+    """Everything that is known of an event."""
+    header = read_header(event.header)
+    fields = {**event._asdict(), "time": iso(event.time), "epoch": header.epoch}
+    fields["mark"] = None if header.mark is None else header.mark._asdict()
+    del fields["header"], fields["payload"]
+    fields |= {"digest": event.digest.hex(), "hash": event.hash.hex(), "erased": event.payload is None}
+    try:
+        fields["payload"] = None if event.payload is None else orjson.loads(event.payload)
+    except orjson.JSONDecodeError:
+        fields["payload_base64"] = base64.b64encode(event.payload or b"").decode()
+    return fields
+
+
+def table(events: Iterable[Envelope], console: Console) -> None:
+    """For a terminal."""
+    grid = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in HEADINGS:
+        grid.add_column(
+            heading, justify="right" if heading == "position" else "left", no_wrap=True, overflow="ellipsis"
+        )
+    for event in events:
+        cells = row(event)
+        grid.add_row(*(Text(cell, style="dim" if cell == ERASED else "") for cell in cells))
+    console.print(grid)
+
+
+def row(event: Envelope) -> list[str]:
+    cells = [str(event.position), iso(event.time), event.stream, event.type, event.actor]
+    return [clean(cell) for cell in cells] + [summary(event.payload)]

@@ -1,0 +1,78 @@
+"""Every error scitq raises on purpose.
+
+    ScitqError
+    ├── Rejected              a command that is impossible; its text is for the user
+    ├── Malformed             a message, an event or a setting that cannot be understood
+    │   └── UnknownEvent      an event of a type or version this release does not know
+    └── StoreError            the event store did not do as it was asked
+        ├── LeaseLost         another engine holds the lease; this one must exit
+        ├── OutcomeUnknown    the answer to a commit was lost: it may have happened
+        ├── StoreUnavailable  nothing was written; try again later
+        │   └── StoreFull     nothing was written: no space is left
+        ├── VersionConflict   a stream is not at the version that was expected
+        ├── SchemaMismatch    the database is not at the schema this release needs
+        └── Corrupt           what is stored is not what was written
+"""
+
+
+class ScitqError(Exception):
+    """Root of the tree: catching it catches every error scitq raises on purpose."""
+
+
+class Rejected(ScitqError):
+    """A command that is impossible as things stand. The text is a sentence for the user who sent it."""
+
+
+class Malformed(ScitqError):
+    """Something from outside cannot be understood: nothing was done with it."""
+
+
+class UnknownEvent(Malformed):
+    """An event of a type or version that this release does not know. Skipping it would rewrite history."""
+
+    def __init__(self, type_: str, schema: int, position: int | None = None) -> None:
+        self.type, self.schema, self.position = type_, schema, position
+        where = "" if position is None else f" at position {position}"
+        super().__init__(
+            f"event {type_!r} version {schema}{where} is not known to this release; it was written by a newer one"
+        )
+
+
+class StoreError(ScitqError):
+    """The event store did not do as it was asked."""
+
+
+class LeaseLost(StoreError):
+    """Another engine holds the lease: whatever this one wanted to write was refused, and it must exit."""
+
+    def __init__(self, epoch: int) -> None:
+        self.epoch = epoch
+        super().__init__(f"the lease of epoch {epoch} is no longer ours: another engine has taken over")
+
+
+class OutcomeUnknown(StoreError):
+    """The answer to a commit was lost. It has usually happened: send the same bytes again."""
+
+
+class StoreUnavailable(StoreError):
+    """The store cannot be reached, or refused before writing anything. Try again later."""
+
+
+class StoreFull(StoreUnavailable):
+    """No space is left where the store writes. Nothing was written."""
+
+
+class VersionConflict(StoreError):
+    """A stream is not at the version that the append expected: two writers, or a bug. Nothing was written."""
+
+
+class SchemaMismatch(StoreError):
+    """The database is not at the schema this release needs; `scitq-manage db upgrade` mends that."""
+
+
+class Corrupt(StoreError):
+    """What is stored is not what was written."""
+
+    def __init__(self, position: int, reason: str) -> None:
+        self.position, self.reason = position, reason
+        super().__init__(f"event {position} is damaged: {reason}")

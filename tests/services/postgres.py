@@ -1,0 +1,213 @@
+"""A PostgreSQL of one's own: a fresh data folder, a free port of 127.0.0.1, a child process that can be killed.
+
+    with PrivatePostgres() as postgres:
+        url = postgres.create_database()
+
+Durability is PostgreSQL's default (fsync on), so that what a `kill()` leaves behind is what a crash would leave.
+"""
+
+import itertools
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import psutil
+from sqlalchemy import NullPool, create_engine
+from sqlalchemy.exc import OperationalError
+
+SUPERUSER = "scitq"
+START_S = 60.0  # a start after a crash replays the write-ahead log first
+STOP_S = 20.0
+
+
+class PostgresMissing(Exception):
+    """No PostgreSQL server programs on this machine; `make setup` installs them."""
+
+
+class PostgresFailed(Exception):
+    """A server that did not come up; the text ends with its log."""
+
+
+def find_programs() -> Path:
+    """The folder of the newest `initdb` and `postgres` of this machine."""
+    found = [path.parent for path in Path("/usr/lib/postgresql").glob("*/bin/postgres")]
+    if found:
+        return max(found, key=lambda folder: float(folder.parent.name))
+    on_path = shutil.which("postgres")
+    if on_path is None:
+        raise PostgresMissing("PostgreSQL's server programs are not installed (make setup does it on Debian)")
+    return Path(on_path).resolve().parent
+
+
+class PrivatePostgres:
+    """One server. `kill()` and `start()` keep its data and its port, hence every URL it has given out."""
+
+    def __init__(self, settings: Mapping[str, str] | None = None) -> None:
+        self._programs = find_programs()
+        self._settings = dict(settings or {})
+        self._process: subprocess.Popen[bytes] | None = None
+        self._numbers = itertools.count(1)
+        self._identity = _unprivileged()
+        self._folder = Path(tempfile.mkdtemp(prefix="scitq-postgres-"))
+        self._data = self._folder / "data"
+        self._log = self._folder / "log"
+        self.port = _free_port()
+        if "user" in self._identity:
+            os.chown(self._folder, self._identity["user"], self._identity["group"])
+        try:
+            self._make_data_folder()
+            self.start()
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    @property
+    def pid(self) -> int:
+        """The postmaster's."""
+        if self._process is None:
+            raise PostgresFailed("the server is not running")
+        return self._process.pid
+
+    @property
+    def url(self) -> str:
+        """The maintenance database; a test that writes takes one of its own from `create_database()`."""
+        return self._url("postgres")
+
+    def create_database(self) -> str:
+        """The URL of an empty database that nobody else uses."""
+        name = f"test_{next(self._numbers)}"
+        engine = create_engine(self.url, isolation_level="AUTOCOMMIT", poolclass=NullPool)
+        with engine.connect() as connection:
+            connection.exec_driver_sql(f"CREATE DATABASE {name} TEMPLATE template0")
+        engine.dispose()
+        return self._url(name)
+
+    def start(self) -> None:
+        """Starts the server and returns when it answers. Does nothing to one that runs."""
+        if self._process is not None:
+            return
+        options = {"listen_addresses": "127.0.0.1", "unix_socket_directories": "", "max_connections": "200"}
+        command = [str(self._programs / "postgres"), "-D", str(self._data), "-p", str(self.port)]
+        for name, value in (options | self._settings).items():
+            command += ["-c", f"{name}={value}"]
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/", start_new_session=True,
+                **self._identity,
+            )  # fmt: skip
+        if not _holds_within(START_S, self._answers):
+            raise PostgresFailed(f"PostgreSQL does not answer after {START_S:.0f} s:\n{self._log_end()}")
+
+    def kill(self) -> None:
+        """The crash: SIGKILL to the postmaster. Returns when it and all its children are gone."""
+        if self._process is None:
+            return
+        process, self._process = self._process, None
+        family: list[psutil.Process] = []
+        try:
+            process.send_signal(signal.SIGSTOP)  # so that no child is born while they are counted
+            family = psutil.Process(process.pid).children(recursive=True)
+        except psutil.NoSuchProcess:
+            pass
+        process.kill()
+        process.wait()
+        # Children end by themselves when they see the postmaster gone; one that is busy is helped along.
+        if not _holds_within(5, lambda: not any(map(_lives, family))):
+            for child in filter(_lives, family):
+                child.kill()
+            if not _holds_within(STOP_S, lambda: not any(map(_lives, family))):
+                raise PostgresFailed(f"children of the killed postmaster live on: {family}")
+
+    def stop(self) -> None:
+        """A fast shutdown: open transactions are rolled back, a checkpoint is written."""
+        if self._process is None:
+            return
+        self._process.send_signal(signal.SIGINT)
+        try:
+            self._process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            self.kill()
+        self._process = None
+
+    def close(self) -> None:
+        """Stops the server and removes its data. For good."""
+        self.stop()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _url(self, database: str) -> str:
+        return f"postgresql+psycopg2://{SUPERUSER}@127.0.0.1:{self.port}/{database}"
+
+    def _make_data_folder(self) -> None:
+        command = [str(self._programs / "initdb"), "-D", str(self._data), "-U", SUPERUSER, "-A", "trust"]
+        command += ["--no-sync", "--encoding=UTF8", "--locale=C"]
+        done = subprocess.run(command, capture_output=True, text=True, cwd="/", check=False, **self._identity)
+        if done.returncode != 0:
+            raise PostgresFailed(f"initdb failed:\n{done.stderr}")
+
+    def _answers(self) -> bool:
+        if self._process is not None and self._process.poll() is not None:
+            code, self._process = self._process.returncode, None
+            raise PostgresFailed(f"PostgreSQL ended with {code}:\n{self._log_end()}")
+        engine = create_engine(self.url, poolclass=NullPool)
+        try:
+            engine.connect().close()
+        except OperationalError:
+            return False
+        finally:
+            engine.dispose()
+        return True
+
+    def _log_end(self) -> str:
+        return self._log.read_text(errors="replace")[-2000:] if self._log.exists() else "(no log)"
+
+
+def _unprivileged() -> dict[str, Any]:
+    """What `subprocess` needs to leave root behind: PostgreSQL refuses to run as root."""
+    if os.geteuid() != 0:
+        return {}
+    for name in ("postgres", "nobody"):
+        try:
+            entry = pwd.getpwnam(name)
+        except KeyError:
+            continue
+        return {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
+    raise PostgresMissing("PostgreSQL refuses to run as root, and there is no user postgres or nobody")
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _lives(process: psutil.Process) -> bool:
+    """False for a zombie too: it is dead, only nobody has asked for its exit code."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _holds_within(seconds: float, condition: Callable[[], bool]) -> bool:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.01)
+    return True

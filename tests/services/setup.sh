@@ -1,0 +1,27 @@
+#!/usr/bin/env bash
+# Installs the real services that the tests start themselves. Says nothing when all is there.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+. tests/services/apt.sh
+
+have_postgres() {
+    compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || command -v postgres >/dev/null
+}
+
+# Debian starts a cluster of its own on port 5432 when the package arrives. Nobody asked for one here.
+install_postgres() {
+    local conf=/etc/postgresql-common/createcluster.conf
+    apt_install postgresql-common
+    cp -p "$conf" "$conf.before-scitq"
+    trap 'mv -f '"$conf.before-scitq $conf" EXIT
+    echo 'create_main_cluster = false' >>"$conf"
+    apt_install postgresql
+}
+
+have_postgres || {
+    if ! can_apt; then
+        echo "The tests need PostgreSQL's server programs: install them (Debian, as root: apt-get install postgresql)." >&2
+        exit 1
+    fi
+    install_postgres
+}

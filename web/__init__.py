@@ -1,0 +1,1 @@
+"""REST, live feed, screens and the gateway of the workers."""
