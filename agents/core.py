@@ -1,4 +1,4 @@
-"""The agent's side of the protocol, without I/O: what to do when the engine speaks, when a command ends, after a restart.
+"""The agent's side of the protocol, without I/O: what to do when the engine speaks, when a command ends, after a crash.
 
 Whatever touches the world is a port (`Shim`): starting under an exclusive marker, killing, and knowing what runs. The
 order is: spool first, then act, then report; so that after a crash at any point the shim's word completes the spool's.
@@ -51,6 +51,7 @@ class Agent:
         self.incarnation, self.spool, self._shim = incarnation, spool, shim
         self.worker = 0
         self.epoch = 0
+        self.settings = 0
         self.concurrency = 0
         self.paused = False
         self.must_say_hello = True
@@ -73,9 +74,9 @@ class Agent:
 
     # The engine speaks ----------------------------------------------------------------------------------------
 
-    def on_post(self, epoch: int, incarnation: str, messages: Sequence[ToAgent]) -> None:
-        """What an engine says. One that was deposed is not listened to, nor what was meant for the agent before us."""
-        if epoch < self.epoch or incarnation != self.incarnation:
+    def on_post(self, epoch: int, worker: int, incarnation: str, messages: Sequence[ToAgent]) -> None:
+        """What an engine says. Not listened to: one that was deposed, and what was meant for whom we no longer are."""
+        if epoch < self.epoch or incarnation != self.incarnation or 0 < worker < self.worker:
             return
         self.epoch = epoch
         for message in messages:
@@ -84,13 +85,17 @@ class Agent:
     def _on_message(self, message: ToAgent) -> None:
         match message:
             case Welcome():
+                if message.worker != self.worker:
+                    self.settings = 0
                 self.worker, self.must_say_hello, self.refused = message.worker, False, None
                 self.spool.confirm(message.applied)
                 self.to_send = self.spool.floor
             case Unwelcome():
                 self.refused = message.reason
             case Settings():
-                self.concurrency, self.paused = message.concurrency, message.paused
+                if message.version >= self.settings:
+                    self.settings = message.version
+                    self.concurrency, self.paused = message.concurrency, message.paused
             case Assign():
                 if not self.spool.knows(message.execution):
                     self.spool.give(message.execution, message.task, message.texts)
@@ -133,7 +138,7 @@ class Agent:
     # We speak -------------------------------------------------------------------------------------------------
 
     def heartbeat(self) -> Heartbeat:
-        return Heartbeat(self.worker, self.incarnation, dict(self.spool.held))
+        return Heartbeat(self.worker, self.incarnation, dict(self.spool.held), self.settings)
 
     def reports(self) -> Reports | None:
         """The next reports to send; `send_again` starts from the first that is not applied."""

@@ -1,4 +1,4 @@
-"""What an agent must not forget: which executions it was given, and what it has to report. Pure; the file is the caller's.
+"""What an agent must not forget: which executions it was given, and what it has to report. Pure: the file is outside.
 
 Every change is an entry that is written before it counts; the spool is the fold of its entries. A report is kept until
 the engine says that it is applied. An execution that is over stays known as such, so that a late copy of its assignment

@@ -62,8 +62,13 @@ class Header(NamedTuple):
 
 def read_header(header: bytes) -> Header:
     """Take header bytes apart again."""
-    read = Header._make(orjson.loads(header))
-    return read._replace(mark=Mark._make(read.mark)) if read.mark else read
+    return Header._make(orjson.loads(header))._replace(mark=read_mark(header))
+
+
+def read_mark(header: bytes) -> Mark | None:
+    """The mark in header bytes."""
+    mark = orjson.loads(header)[-1]
+    return None if mark is None else Mark(*mark)
 
 
 def seal(

@@ -10,7 +10,7 @@ task's current one is history, and changes nothing.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final, Literal, assert_never
 
 Status = Literal["pending", "accepted", "running", "succeeded", "failed", "cancelled", "refused", "lost"]
@@ -149,6 +149,10 @@ class Execution:
         return self.status in LIVE
 
 
+def _with(execution: Execution, status: Status) -> Execution:
+    return Execution(execution.id, execution.task, execution.worker, status)
+
+
 def evolve(execution: Execution | None, event: ExecutionEvent) -> Execution | None:
     """The attempt after the event."""
     if isinstance(event, ExecutionAssigned):
@@ -157,21 +161,21 @@ def evolve(execution: Execution | None, event: ExecutionEvent) -> Execution | No
         return None
     match event:
         case ExecutionAccepted():
-            return replace(execution, status="accepted")
+            return _with(execution, "accepted")
         case ExecutionStarted():
-            return replace(execution, status="running")
+            return _with(execution, "running")
         case ExecutionSucceeded():
-            return replace(execution, status="succeeded")
+            return _with(execution, "succeeded")
         case ExecutionFailed():
-            return replace(execution, status="failed")
+            return _with(execution, "failed")
         case ExecutionCancelled():
-            return replace(execution, status="cancelled")
+            return _with(execution, "cancelled")
         case ExecutionRefused():
-            return replace(execution, status="refused")
+            return _with(execution, "refused")
         case ExecutionLost():
-            return replace(execution, status="lost")
+            return _with(execution, "lost")
         case ExecutionRecovered():
-            return replace(execution, status=event.status)
+            return _with(execution, event.status)
         case ExecutionSignalled():
             return execution
         case _:
@@ -317,5 +321,5 @@ def _return_of_the_lost(execution: Execution, command: ExecutionCommand) -> list
         case _:
             return []
     back = ExecutionRecovered(execution.task, execution.id, status)
-    rest = decide(replace(execution, status=status), command, task_is_free=False)
+    rest = decide(_with(execution, status), command, task_is_free=False)
     return [back, *rest]

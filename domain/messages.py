@@ -44,6 +44,7 @@ class Heartbeat:
     worker: int
     incarnation: str
     held: dict[int, HeldStatus] = field(default_factory=dict)
+    settings: int = 0  # the version of the settings it has
 
 
 FromAgent = AgentHello | Reports | Heartbeat
@@ -69,8 +70,9 @@ class Unwelcome:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How much the agent runs at once."""
+    """How much the agent runs at once, as of that version of the worker: an older one that comes late is void."""
 
+    version: int
     concurrency: int
     prefetch: int
     paused: bool

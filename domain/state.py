@@ -77,6 +77,11 @@ class State:
         """The changes since `begin` are in the log: they stay."""
         self._undo = None
 
+    @property
+    def settled(self) -> bool:
+        """Whether all of it is in the log."""
+        return self._undo is None
+
     def savepoint(self) -> Savepoint:
         assert self._undo is not None, "a savepoint needs a turn that has begun"
         counters = (
@@ -266,7 +271,7 @@ class State:
                 pass  # recorded for people; nothing is decided on it
 
     def _on_erased(self, recorded: Recorded) -> None:
-        """Only the texts of a task that has ended are erased: nothing here depends on them but that its id was given."""
+        """Only the texts of a task that has ended are erased: nothing depends on them but that its id was given."""
         kind, _, id = recorded.stream.partition("-")
         if kind == "task":
             self.last_task = max(self.last_task, int(id))

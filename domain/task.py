@@ -131,6 +131,7 @@ class TaskRelaunched:
     batch: str
     priority: int
     retry: int
+    requires: tuple[int, ...] = ()
     download_timeout_s: int | None = None
     run_timeout_s: int | None = None
 
@@ -174,7 +175,8 @@ class Task:
     retry: int
     retry_limit: int
     execution: int  # the latest; current while the stage is live; 0: none that could still come back
-    waits_for: tuple[int, ...]
+    requires: tuple[int, ...]
+    waits_for: tuple[int, ...]  # of these, while waiting: those that had not succeeded when it was said
     blocked_by: tuple[int, ...]
     download_timeout_s: int | None
     run_timeout_s: int | None
@@ -204,6 +206,31 @@ class Task:
         return self.stage
 
 
+def _at(task: Task, stage: Stage, execution: int) -> Task:
+    """The task one event later, at that stage. Spelled out, because this is where folding a log spends its time."""
+    return Task(
+        task.id,
+        task.version + 1,
+        stage,
+        task.paused,
+        task.batch,
+        task.priority,
+        task.retry,
+        task.retry_limit,
+        execution,
+        task.requires,
+        task.waits_for,
+        task.blocked_by,
+        task.download_timeout_s,
+        task.run_timeout_s,
+    )
+
+
+def _one(requires: tuple[int, ...], waits_for: tuple[int, ...]) -> tuple[int, ...]:
+    """Nearly always the two are equal: then one object is enough for a million tasks."""
+    return waits_for if requires == waits_for else requires
+
+
 def evolve(task: Task | None, event: TaskEvent) -> Task | None:
     """The task after the event. None: not known, because it ended long ago or its record was erased."""
     match event:
@@ -218,6 +245,7 @@ def evolve(task: Task | None, event: TaskEvent) -> Task | None:
                 event.retry,
                 event.retry,
                 0,
+                _one(event.requires, event.waits_for),
                 event.waits_for,
                 (),
                 event.download_timeout_s,
@@ -234,6 +262,7 @@ def evolve(task: Task | None, event: TaskEvent) -> Task | None:
                 event.retry,
                 event.retry,
                 0,
+                event.requires,
                 (),
                 (),
                 event.download_timeout_s,
@@ -244,21 +273,21 @@ def evolve(task: Task | None, event: TaskEvent) -> Task | None:
     version = task.version + 1
     match event:
         case ex.ExecutionAssigned():
-            return replace(task, version=version, stage="assigned", execution=event.execution)
+            return _at(task, "assigned", event.execution)
         case ex.ExecutionAccepted():
-            return replace(task, version=version, stage="accepted")
+            return _at(task, "accepted", task.execution)
         case ex.ExecutionStarted():
-            return replace(task, version=version, stage="running")
+            return _at(task, "running", task.execution)
         case ex.ExecutionSucceeded():
-            return replace(task, version=version, stage="succeeded", execution=0)
+            return _at(task, "succeeded", 0)
         case ex.ExecutionFailed():
-            return replace(task, version=version, stage="failed", execution=0)
+            return _at(task, "failed", 0)
         case ex.ExecutionLost():
-            return replace(task, version=version, stage="pending")
+            return _at(task, "pending", task.execution)
         case ex.ExecutionRecovered():
-            return replace(task, version=version, stage=ex.TASK_STAGE[event.status])
+            return _at(task, ex.TASK_STAGE[event.status], task.execution)
         case ex.ExecutionCancelled() | ex.ExecutionRefused():
-            return replace(task, version=version, stage="pending", execution=0)
+            return _at(task, "pending", 0)
         case ex.ExecutionSignalled():
             return replace(task, version=version)
         case TaskEdited():
@@ -269,7 +298,15 @@ def evolve(task: Task | None, event: TaskEvent) -> Task | None:
             return replace(task, version=version, execution=kept, **hot)
         case TaskRequirementsChanged():
             stage: Stage = "waiting" if event.waits_for else "pending"
-            return replace(task, version=version, stage=stage, waits_for=event.waits_for, blocked_by=(), execution=0)
+            return replace(
+                task,
+                version=version,
+                stage=stage,
+                requires=_one(event.requires, event.waits_for),
+                waits_for=event.waits_for,
+                blocked_by=(),
+                execution=0,
+            )
         case TaskPaused():
             return replace(task, version=version, paused=True)
         case TaskResumed():
@@ -491,6 +528,7 @@ def _relaunch(decision: _Decision) -> _Decision:
             task.batch,
             task.priority,
             task.retry_limit,
+            task.requires,
             task.download_timeout_s,
             task.run_timeout_s,
         )
@@ -523,7 +561,7 @@ def _change_requirements(task: Task, command: ChangeRequirements) -> list[TaskEv
         raise Rejected(f"task {task.id} is {task.status}: requirements can change only before a task is assigned")
     if task.id in command.requires:
         raise Rejected(f"task {task.id} cannot require itself")
-    if command.waits_for == task.waits_for and set(command.failed) == set(task.blocked_by):
+    if (command.requires, command.waits_for) == (task.requires, task.waits_for) and set(command.failed) == set(task.blocked_by):
         return []
     changed = TaskRequirementsChanged(task.id, command.requires, command.waits_for)
     return [changed, *(TaskBlocked(task.id, other, "failed") for other in command.failed)]

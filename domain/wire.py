@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 import orjson
 
 from scitq.domain import batch, engine_log, execution, task, worker
-from scitq.domain.envelope import Envelope, Mark, read_header
+from scitq.domain.envelope import Envelope, Mark, read_mark
 from scitq.errors import Malformed, UnknownEvent
 
 Event = task.TaskEvent | worker.WorkerEvent | batch.BatchEvent | engine_log.EngineEvent
@@ -106,15 +106,16 @@ def encode(event: Event) -> bytes:
 
 def decode(type_: str, schema: int, payload: bytes | None, position: int | None = None) -> Event | Erased:
     """The event behind a stored name, version and content, brought up to today's version."""
-    if type_ not in CURRENT or schema > CURRENT[type_][0]:
+    current, cls = CURRENT.get(type_, (0, Erased))
+    if schema > current:
         raise UnknownEvent(type_, schema, position)
     if payload is None:
         return Erased(type_)
-    current, cls = CURRENT[type_]
     try:
         content: dict[str, Any] = orjson.loads(payload)
-        for version in range(schema, current):
-            content = UPCASTERS[type_, version](content)
+        if schema < current:
+            for version in range(schema, current):
+                content = UPCASTERS[type_, version](content)
         for name in _TUPLES[cls]:
             if name in content:
                 content[name] = tuple(content[name])
@@ -126,16 +127,7 @@ def decode(type_: str, schema: int, payload: bytes | None, position: int | None 
 
 def recorded(envelope: Envelope) -> Recorded:
     """What a stored event says."""
-    event = decode(envelope.type, envelope.schema, envelope.payload, envelope.position)
-    mark = None if envelope.header.endswith(b"null]") else read_header(envelope.header).mark
-    return Recorded(
-        envelope.position,
-        envelope.stream,
-        envelope.version,
-        envelope.time,
-        envelope.actor,
-        envelope.command,
-        envelope.cause,
-        mark,
-        event,
-    )
+    position, stream, version, type_, schema, time, actor, command, cause, header, _, _, payload = envelope
+    event = decode(type_, schema, payload, position)
+    mark = None if header.endswith(b"null]") else read_mark(header)
+    return Recorded(position, stream, version, time, actor, command, cause, mark, event)

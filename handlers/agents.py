@@ -15,7 +15,6 @@ from scitq.domain.messages import (
     Reports,
     Resend,
     SayHello,
-    Settings,
     Unwelcome,
     Welcome,
 )
@@ -24,7 +23,7 @@ from scitq.errors import Rejected
 from scitq.handlers.actions import OnExecution, OnWorker
 from scitq.handlers.contacts import Contact
 from scitq.handlers.leases import OFFLINE_AFTER_S, compare
-from scitq.handlers.overlay import Overlay, Stumbled, ToWorker
+from scitq.handlers.overlay import Overlay, Stumbled, ToWorker, settings_of
 
 
 def take_hello(turn: Overlay, message: AgentHello) -> None:
@@ -48,7 +47,7 @@ def take_hello(turn: Overlay, message: AgentHello) -> None:
     contact = _heard(turn, worker)
     welcome = Welcome(id, worker.incarnation, contact.applied)
     turn.outcome.messages.append(ToWorker(id, worker.incarnation, welcome, message.reply_to))
-    turn.say(id, Settings(worker.concurrency, worker.prefetch, worker.paused))
+    turn.say(id, settings_of(worker))
 
 
 def _declare(turn: Overlay, known: int | None, hello: workers.Hello) -> None:
@@ -92,6 +91,8 @@ def take_heartbeat(turn: Overlay, message: Heartbeat) -> None:
         turn.guarded("leases.compare", workers.stream(worker.id), turn.do, action)
     for each in messages:
         turn.say(worker.id, each)
+    if message.settings != turn.state.workers[worker.id].version:
+        turn.say(worker.id, settings_of(turn.state.workers[worker.id]))
 
 
 def _known(turn: Overlay, id: int, incarnation: str) -> Worker | None:

@@ -131,6 +131,7 @@ class Engine:
         assert self.lease is not None
         overlay.record(EngineStarted(self._holder, self.lease.epoch))
         await self._conclude(overlay.outcome, ())
+        self._contacts.refresh(self._clock.steady())  # the append may have taken long
         await self._bus.subscribe()
 
     def _mind_the_clocks(self, before: tuple[int, int]) -> tuple[int, int]:
@@ -164,7 +165,7 @@ class Engine:
             streams = [tasks.stream(id) for id in sorted(cold | erase)]
             for envelope in await self._patiently(lambda: self._journal.read_streams(streams)):
                 _remember(loaded, wire.recorded(envelope), erase)
-            for id in [id for id in loaded.tasks if id not in cold]:
+            for id in [id for id in loaded.tasks if id not in cold or id in loaded.erased]:
                 del loaded.tasks[id]
         return loaded
 
@@ -255,7 +256,9 @@ class Engine:
 def _remember(loaded: Loaded, recorded: wire.Recorded, erase: set[int]) -> None:
     """Fold one event of a forgotten task, and note where its texts are."""
     event = recorded.event
-    if isinstance(event, tasks.TaskEvent):
+    if isinstance(event, wire.Erased):
+        loaded.erased[int(recorded.stream.partition("-")[2])] = None
+    elif isinstance(event, tasks.TaskEvent):
         task: Task | None = tasks.evolve(loaded.tasks.get(event.task), event)
         if task is not None:
             loaded.tasks[event.task] = task

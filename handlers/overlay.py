@@ -51,6 +51,7 @@ class Loaded:
     """What the load step looked up for the inputs: forgotten tasks, texts that could be erased, known answers."""
 
     tasks: dict[int, Task] = field(default_factory=dict)
+    erased: dict[int, None] = field(default_factory=dict)
     texts: dict[int, tuple[int, ...]] = field(default_factory=dict)
     answers: dict[str, Answer] = field(default_factory=dict)
 
@@ -83,6 +84,10 @@ class Outcome:
     replies: list[Reply] = field(default_factory=list)
 
 
+def settings_of(worker: workers.Worker) -> Settings:
+    return Settings(worker.version, worker.concurrency, worker.prefetch, worker.paused)
+
+
 class Stumbled(Exception):
     """Deciding raised: a bug of ours. Carries what it was, for the record."""
 
@@ -110,7 +115,8 @@ class Overlay:
         if isinstance(action, OnTask):
             task = self.task(action.task)
             if task is None and not isinstance(action.command, tasks.CreateTask):
-                raise Rejected(f"there is no task {action.task}")
+                gone = action.task in self.loaded.erased
+                raise Rejected(f"task {action.task} was erased" if gone else f"there is no task {action.task}")
             events = tasks.decide(task, action.command)
         elif isinstance(action, OnExecution):
             execution = state.executions.get(action.execution)
@@ -227,7 +233,7 @@ class Overlay:
             case workers.WorkerEdited() | workers.WorkerPaused() | workers.WorkerResumed():
                 worker = workers.evolve(self.state.workers[event.worker], event)
                 assert worker is not None
-                self.say(worker.id, Settings(worker.concurrency, worker.prefetch, worker.paused))
+                self.say(worker.id, settings_of(worker))
             case _:
                 pass
 

@@ -165,13 +165,16 @@ def _erase(turn: Overlay, command: EraseTask) -> list[int]:
     task = turn.task(command.task)
     positions = turn.loaded.texts.get(command.task)
     if task is None or positions is None:
-        raise Rejected(f"there is no task {command.task}, or it was erased before")
+        gone = command.task in turn.loaded.erased
+        raise Rejected(f"task {command.task} was erased before" if gone else f"there is no task {command.task}")
     if not task.ended and task.stage != "deleted":
         raise Rejected(f"task {command.task} is {task.status}: only one that has ended or was deleted can be erased")
     if task.id in turn.state.needed:
         raise Rejected(f"task {command.task} is required by tasks that still wait")
     turn.record(PayloadErased(command.task, positions, command.reason))
     turn.outcome.erasures.extend(Erasure(position, turn.state.position) for position in positions)
+    turn.state.drop(turn.loaded.tasks, command.task)
+    turn.state.put(turn.loaded.erased, command.task, None)
     return list(positions)
 
 

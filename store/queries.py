@@ -27,7 +27,7 @@ def of_streams(
     connection: sa.Connection, dialect: Dialect, streams: Sequence[str], types: Sequence[str] | None
 ) -> list[Envelope]:
     """Every event of some streams, in position order."""
-    wanted = WHOLE if types is None else WHOLE.where(next(dialect.any_of(events.c.type, list(types)), sa.false()))
+    wanted = WHOLE if types is None else WHOLE.where(events.c.type.in_(types))
     parts = list(dialect.any_of(events.c.stream, list(dict.fromkeys(streams))))
     found = [event for part in parts for event in _fetch(connection, wanted.where(part))]
     found.sort(key=lambda event: event.position)

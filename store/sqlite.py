@@ -71,7 +71,10 @@ class SQLite:
     def exclusive(self) -> Iterator[None]:
         if not self.path.parent.exists():
             raise SchemaMismatch(f"{self.path.parent} does not exist: run scitq-manage db init --store {self.path}")
-        handle = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            handle = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise StoreUnavailable(f"{self._lock}: {error.strerror}") from error
         try:
             deadline = time.monotonic() + WAIT_S
             while not _locked(handle):

@@ -7,7 +7,7 @@ import pytest
 import sqlalchemy as sa
 
 from scitq.domain.envelope import Append
-from scitq.errors import LeaseLost, SchemaMismatch, StoreError, StoreFull, StoreUnavailable
+from scitq.errors import LeaseLost, SchemaMismatch, StoreError, StoreFull, StoreUnavailable, VersionConflict
 from scitq.store.chain import EMPTY, verify
 from scitq.store.database import nothing
 from scitq.store.journal import Journal, open_journal
@@ -281,3 +281,13 @@ def test_a_lease_of_the_future_does_not_keep_everybody_out(sqlite_store: Store) 
         late.append(Append(1, [], [], []))
     late.close()
     early.close()
+
+
+def test_a_log_that_is_not_the_one_the_leader_knows_is_not_appended_to(database: Store) -> None:
+    engine = Engine(database.open())
+    engine.write(engine.turn("task-1"))
+    with database.raw() as connection:  # as a backup of another log would have it
+        connection.exec_driver_sql(f"UPDATE lease SET hash = {BLOB[database.kind]}")
+    with pytest.raises(VersionConflict, match="does not end at position 1"):
+        engine.journal.append(engine.turn("task-2"))
+    assert len(engine.journal.read(0, 10)) == 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import threading
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 
 import pytest
 
@@ -45,7 +46,7 @@ def pieces(data: bytes, *cuts: int, execution: int = 1, stream: int = OUT) -> li
     edges = [0, *cuts, len(data)]
     return [
         Chunk(execution, stream, begin, len(decode(b"", data[:begin])[0]), data[begin:end])
-        for begin, end in zip(edges, edges[1:], strict=False)
+        for begin, end in pairwise(edges)
     ]
 
 
@@ -182,12 +183,12 @@ def test_exactly_as_much_as_the_cap_is_not_cut(opening: Open) -> None:
 
 
 def test_deleted_output_is_gone_and_other_output_stays(log: OutputLog) -> None:
-    for execution in range(1, 1_200):
+    for execution in range(1, 700):
         log.append([Chunk(execution, OUT, 0, 0, b"x")])
-    log.delete(list(range(1, 1_199)))
+    log.delete(list(range(1, 699)))
     log.delete([])
-    assert log.size(1, OUT).seen == log.size(1_198, OUT).seen == 0 and log.read(1, OUT, 0, 9) == b""
-    assert log.read(1_199, OUT, 0, 9) == b"x"
+    assert log.size(1, OUT).seen == log.size(698, OUT).seen == 0 and log.read(1, OUT, 0, 9) == b""
+    assert log.read(699, OUT, 0, 9) == b"x"
 
 
 def test_two_recorders_of_one_stream_take_turns(opening: Open) -> None:

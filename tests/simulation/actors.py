@@ -52,7 +52,8 @@ class Actor:
     def start(self) -> None:
         process = Process(self.world.kernel, self.name, self.life(), self._ended)
         chaos, rng = self.world.chaos, self.world.kernel.rng
-        process.may_die = lambda: bool(chaos.die) and rng.random() < chaos.die / 4
+        if chaos.die:
+            process.may_die = lambda: rng.random() < chaos.die / 4
         self.process = process
 
     def _ended(self, process: Process, error: BaseException | None) -> None:
@@ -156,7 +157,7 @@ class AgentActor(Actor):
 
     def _handle(self, agent: Agent, message: Any) -> None:
         if isinstance(message, Post):
-            agent.on_post(message.epoch, message.incarnation, message.messages)
+            agent.on_post(message.epoch, message.worker, message.incarnation, message.messages)
         else:
             agent.on_exit(*message)
 
@@ -205,15 +206,14 @@ class UserActor(Actor):
         super().__init__(world, name)
         self.oracle = oracle
         self.answers: dict[str, set[tuple[bytes | None, str | None]]] = {}
-        self.insists: list[tuple[int, Request]] = []
-        self._count = 0
+        self.asked: list[str] = []
         self.mailbox = Mailbox(world.kernel)
         world.broker.clients[name] = self.mailbox
 
     async def ask(self, command: Command, *, insist: bool = False) -> bytes | None:
-        """The answer; None when refused. With `insist`, a refused command is sent again, under the same id, until done."""
-        self._count += 1
-        request = Request(f"{self.name}-{self._count:07}", f"user:{self.name}", 2**62, command)
+        """The answer; None when refused. With `insist`, a refused command is sent again under the same id until done."""
+        request = Request(f"{self.name}-{len(self.asked) + 1:07}", f"user:{self.name}", 2**62, command)
+        self.asked.append(request.id)
         kernel = self.world.kernel
         kernel.say(self.name, f"asks {request.id}: {command}")
         while True:
@@ -243,6 +243,8 @@ class Submitter(UserActor):
         for _ in range(rng.randint(1, 3)):
             await self._pause()
             await self.ask(CreateTasks(tuple(self._spec(n) for n in range(rng.randint(1, 4)))))
+        for worker in sorted(self.oracle().workers):
+            await self.ask(SteerWorkers((worker,), workers.EditWorker({"lost_after_s": rng.choice((33, 40, 900))})))
         for _ in range(rng.randint(0, 6)):
             await self._pause()
             command = self._steer()
@@ -299,7 +301,7 @@ class Submitter(UserActor):
 
 
 class Insister(UserActor):
-    """Wants one thing that is refused for now, and asks under the same id until it is granted: a refusal is not kept."""
+    """Wants what is refused for now, and asks under the same id until it is granted: a refusal is not kept."""
 
     def __init__(self, world: World, name: str, oracle: Callable[[], State]) -> None:
         super().__init__(world, name, oracle)

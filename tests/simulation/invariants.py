@@ -164,6 +164,10 @@ def commands_have_one_effect_and_one_answer(run: Run) -> Finding:
             stored = run.world.journal.answers([id]).get(id)
             if told and (stored is None or stored.answer not in told):
                 yield f"request {id} was answered, but the log does not know it"
+    firsts = {answer.first for answer in run.world.journal.answers(run.requests()).values()}
+    for recorded in run.log:
+        if recorded.command and recorded.command not in firsts:
+            yield f"event {recorded.position} is of a command that nobody was answered"
     asked = sum(user.tasks_asked_for() for user in run.submitters)
     created = sum(isinstance(recorded.event, tasks.TaskCreated) for recorded in run.log)
     if created > asked:
@@ -187,7 +191,7 @@ def the_leader_is_a_fold_of_the_log(run: Run) -> Finding:
     """What an engine decided on is what anybody finds who folds the log."""
     rebuilt = State().fold(run.reread()).facts()
     for actor in run.engines:
-        if actor.engine is None or actor.engine.state.position != len(run.log):
+        if actor.engine is None or not actor.engine.state.settled or actor.engine.state.position != len(run.log):
             continue
         live = actor.engine.state.facts()
         for name in rebuilt:

@@ -1,4 +1,4 @@
-"""A virtual clock and processes that share it: coroutines that can be killed or frozen at every await. Seeded, no I/O."""
+"""A virtual clock and processes that share it: coroutines that can be killed or frozen at every await."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Process:
     ) -> None:
         self.kernel, self.name, self.alive = kernel, name, True
         self.frozen_until = 0
-        self.may_die: Callable[[], bool] = lambda: False
+        self.may_die: Callable[[], bool] | None = None
         self._coroutine, self._ended = coroutine, ended
         self._waiting = 0
         kernel.at(0, self.wake, 0, None)
@@ -76,7 +76,7 @@ class Process:
         if self.frozen_until > self.kernel.now:
             self.kernel.at(self.frozen_until - self.kernel.now, self.wake, ticket, value)
             return
-        if self.may_die():
+        if self.may_die is not None and self.may_die():
             self.kill()
             return
         self._waiting += 1
@@ -91,7 +91,10 @@ class Process:
             self.alive = False
             self._ended(self, error)
         else:
-            arm(self, self._waiting)
+            if type(arm) is int:
+                self.kernel.at(arm, self.wake, self._waiting, None)
+            else:
+                arm(self, self._waiting)
 
     def kill(self) -> None:
         if self.alive:
@@ -105,11 +108,12 @@ class Process:
         self._ended(self, None)
 
 
-Arm = Callable[[Process, int], None]
+Arm = int | Callable[[Process, int], None]
+"""What a process yields: for how long it sleeps, or what to tell of the process and the ticket that wakes it."""
 
 
 class Wait:
-    """What a process yields: it is told which process waits, and with which ticket to wake it."""
+    """Something a process can await."""
 
     __slots__ = ("_arm",)
 
@@ -120,8 +124,8 @@ class Wait:
         return (yield self._arm)
 
 
-def sleep(kernel: Kernel, delay: int) -> Wait:
-    return Wait(lambda process, ticket: kernel.at(delay, process.wake, ticket, None))
+def sleep(delay: int) -> Wait:
+    return Wait(delay)
 
 
 class Mailbox:

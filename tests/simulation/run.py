@@ -8,6 +8,7 @@ from typing import Any
 
 from scitq.domain import wire
 from scitq.domain.commands import CreateTasks, Request
+from scitq.domain.engine_log import PayloadErased
 from scitq.domain.state import State
 from scitq.domain.task import TaskCreated, TaskDeleted
 from scitq.domain.worker import Hello
@@ -47,6 +48,7 @@ class Run:
         self.world.kernel.trace = trace
         rng = world.kernel.rng
         self.quiet = False
+        self._reread: list[wire.Recorded] = []
         self._oracle, self._seen = State(), 0
         self.projectors: list[MemoryProjector[Any]] = [MemoryProjector(p, world.recorded) for p in ALL]
         self.engines = [EngineActor(world, "engine-a"), EngineActor(world, "engine-b")]
@@ -78,7 +80,9 @@ class Run:
 
     def reread(self) -> list[wire.Recorded]:
         """The whole log as anybody reads it today, with what was erased gone."""
-        return [wire.recorded(envelope) for envelope in self.world.journal.log]
+        if len(self._reread) != len(self.world.journal.log):
+            self._reread = [wire.recorded(envelope) for envelope in self.world.journal.log]
+        return self._reread
 
     # Running --------------------------------------------------------------------------------------------------
 
@@ -116,6 +120,8 @@ class Run:
             self._evict_host,
         ]
         mine = rng.sample(disasters, rng.randint(0, 5))
+        if rng.random() < 0.15:
+            kernel.at(int(rng.random() * 8 * SECOND), self._cut_an_agent_for_long)
         for disaster in mine:
             for _ in range(rng.randint(1, 2)):
                 kernel.at(int(rng.random() * until), disaster)
@@ -123,7 +129,7 @@ class Run:
     def _heal(self) -> None:
         self.world.kernel.say("world", "heals")
         self.world.chaos.heal()
-        self.world.cut.clear()
+        self.world.cut.difference_update([engine.name for engine in self.engines])  # an agent's cut ends by itself
         for engine in self.engines:
             if engine.process is not None:
                 engine.process.frozen_until = 0
@@ -171,6 +177,14 @@ class Run:
         world.cut.add(name)
         world.kernel.at(int(rng.random() * 50 * SECOND), world.cut.discard, name)
 
+    def _cut_an_agent_for_long(self) -> None:
+        """Long enough to be given up; then it comes back and has much to tell."""
+        world = self.world
+        name = f"agent {world.kernel.rng.choice(self.agents).host.incarnation}"
+        world.kernel.say("world", f"{name} is cut off for long")
+        world.cut.add(name)
+        world.kernel.at(int((36 + world.kernel.rng.random() * 20) * SECOND), world.cut.discard, name)
+
     def _jump_a_clock(self) -> None:
         engine = self.world.kernel.rng.choice(self.engines)
         engine.clock.offset += self.world.kernel.rng.choice((-3600, -60, 60, 3600)) * SECOND
@@ -178,11 +192,16 @@ class Run:
 
     # For the invariants ---------------------------------------------------------------------------------------
 
+    def requests(self) -> list[str]:
+        """The ids of all that users ever asked."""
+        return [id for user in self.users for id in user.asked]
+
     def may_insist(self) -> bool:
         """Whether what the insister asked for is possible now."""
         events = [recorded.event for recorded in self.log]
         created = any(isinstance(event, TaskCreated) for event in events)
-        return created and not any(isinstance(event, TaskDeleted) and event.task == 1 for event in events)
+        gone = TaskDeleted | PayloadErased
+        return created and not any(isinstance(event, gone) and event.task == 1 for event in events)
 
     @staticmethod
     def same_rows(live: Any, rebuilt: Any) -> bool:
@@ -194,15 +213,15 @@ class _Counted(Submitter):
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        self._asked = 0
+        self._tasks_asked_for = 0
 
     async def ask(self, command: Any, *, insist: bool = False) -> bytes | None:
         if isinstance(command, CreateTasks):
-            self._asked += len(command.tasks)
+            self._tasks_asked_for += len(command.tasks)
         return await super().ask(command, insist=insist)
 
     def tasks_asked_for(self) -> int:
-        return self._asked
+        return self._tasks_asked_for
 
 
 def simulate(seed: int, trace: Callable[[str], None] | None = None) -> list[Finding]:

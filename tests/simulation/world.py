@@ -34,6 +34,7 @@ class Chaos:
     store_fault: float = 0.0
     answer_lost: float = 0.0
     disk_full: float = 0.0
+    stall: float = 0.0
     healed: bool = False
 
     @classmethod
@@ -43,11 +44,11 @@ class Chaos:
         def some(most: float) -> float:
             return rng.random() * most if rng.random() < 0.5 else 0.0
 
-        return cls(some(0.3), some(0.3), some(0.3), some(0.02), some(0.1), some(0.15), some(0.1))
+        return cls(some(0.3), some(0.3), some(0.3), some(0.02), some(0.1), some(0.15), some(0.1), some(0.03))
 
     def heal(self) -> None:
         self.lose = self.duplicate = self.delay = self.die = 0.0
-        self.store_fault = self.answer_lost = self.disk_full = 0.0
+        self.store_fault = self.answer_lost = self.disk_full = self.stall = 0.0
         self.healed = True
 
 
@@ -99,7 +100,7 @@ class SimClock:
         return self._kernel.now
 
     async def sleep(self, seconds: float) -> None:
-        await sleep(self._kernel, int(seconds * SECOND))
+        await sleep(int(seconds * SECOND))
 
 
 class SimJournal:
@@ -110,7 +111,7 @@ class SimJournal:
 
     async def _way(self) -> None:
         world = self._world
-        await sleep(world.kernel, 100 + int(world.kernel.rng.random() * 400))
+        await sleep(100 + int(world.kernel.rng.random() * 400))
         if self._who in world.cut:
             raise StoreUnavailable("cut off")
 
@@ -119,7 +120,7 @@ class SimJournal:
         lease = self._world.journal.acquire(holder, ttl_s)
         if lease is not None:
             self._world.kernel.say(self._who, f"takes the lease: epoch {lease.epoch}")
-        await self._way()
+            await self._way()
         return lease
 
     async def renew(self, epoch: int) -> None:
@@ -129,9 +130,16 @@ class SimJournal:
     async def append(self, append: Append) -> None:
         world, chaos, rng = self._world, self._world.chaos, self._world.kernel.rng
         await self._way()
+        if chaos.stall and rng.random() < chaos.stall:
+            world.kernel.say(self._who, "stalls in its transaction")
+            await sleep(int(rng.random() * 20 * SECOND))
+        if chaos.die and rng.random() < chaos.die:
+            raise Killed
         if chaos.store_fault and rng.random() < chaos.store_fault:
             raise StoreFull("no space left") if rng.random() < 0.3 else StoreUnavailable("refused")
         self.commit(append)
+        if chaos.die and rng.random() < chaos.die:
+            raise Killed
         await self._way()
         if chaos.answer_lost and rng.random() < chaos.answer_lost:
             world.kernel.say(self._who, "the store's answer is lost")
@@ -145,8 +153,8 @@ class SimJournal:
         for envelope in world.journal.log[before:]:
             world.appended_at.append(world.kernel.now)
             if world.kernel.trace is not None:
-                said = f"event {envelope.position} {envelope.stream} {envelope.type} {(envelope.payload or b'').decode()}"
-                world.kernel.say(self._who, said)
+                content = (envelope.payload or b"").decode()
+                world.kernel.say(self._who, f"event {envelope.position} {envelope.stream} {envelope.type} {content}")
 
     async def read(self, after: int, limit: int) -> list[Envelope]:
         await self._way()
@@ -220,12 +228,12 @@ class SimBus:
     async def take(self, most: int, wait_s: float) -> list[Delivery]:
         broker = self._world.broker
         if self not in broker.consumers:
-            await sleep(self._world.kernel, SECOND // 2)  # it was disconnected: the connection is made again
+            await sleep(SECOND // 2)  # it was disconnected: the connection is made again
             broker.consumers.append(self)
         if not broker.queue or self._who in self._world.cut:
             await self.bell.something(int(wait_s * SECOND))
         else:
-            await sleep(self._world.kernel, 0)
+            await sleep(0)
         taken: list[Delivery] = []
         if self._who in self._world.cut or self not in broker.consumers:
             return taken  # it cannot be reached
@@ -236,20 +244,20 @@ class SimBus:
         return taken
 
     async def done(self, deliveries: Sequence[Delivery]) -> None:
-        await sleep(self._world.kernel, 100)
+        await sleep(100)
         for delivery in deliveries:
             self.unacknowledged.pop(delivery.token, None)
 
     async def publish(self, events: Sequence[Envelope]) -> None:
         world = self._world
-        await sleep(world.kernel, 50)
+        await sleep(50)
         first, last = events[0].position, events[-1].position
         for follower in world.broker.followers:
             world.carry(self._who, "projections", follower.put, (first, last))
 
     async def tell(self, posts: Sequence[Post]) -> None:
         world = self._world
-        await sleep(world.kernel, 50)
+        await sleep(50)
         for post in posts:
             mailbox = world.broker.agents.get(post.incarnation)
             if mailbox is not None:
@@ -257,7 +265,7 @@ class SimBus:
 
     async def reply(self, replies: Sequence[Reply]) -> None:
         world = self._world
-        await sleep(world.kernel, 50)
+        await sleep(50)
         for reply in replies:
             client = world.broker.clients.get(reply.request.partition("-")[0])
             if client is not None:

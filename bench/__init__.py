@@ -1,0 +1,1 @@
+"""How fast it is: each file prints a small table of its own (`python -m bench.append`)."""

@@ -1,0 +1,352 @@
+"""The system with one of its protections taken out. A simulation that does not notice is not looking: each must be caught.
+
+The mutants grade the invariants. Each is one sentence about what is no longer done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, cast
+from unittest import mock
+
+from scitq.agents.core import Agent
+from scitq.agents.spool import Spool
+from scitq.domain import execution as ex
+from scitq.domain.commands import Request
+from scitq.domain.envelope import Answer, Append
+from scitq.domain.messages import Assign, Reports
+from scitq.domain.state import State
+from scitq.domain.task import ReleaseTask
+from scitq.domain.worker import WorkerLost
+from scitq.errors import LeaseLost, Rejected, StoreUnavailable
+from scitq.handlers import agents, leases, overlay, users
+from scitq.handlers.actions import OnExecution, OnTask
+from scitq.handlers.contacts import Contact, Contacts
+from scitq.handlers.engine import Engine
+from scitq.handlers.overlay import Overlay, Reply
+from scitq.projections import following
+from tests.simulation import world
+from tests.simulation.memory_journal import MemoryJournal
+
+Mutant = Callable[[], Any]
+
+
+def _patched(target: Any, name: str, new: Any) -> Mutant:
+    return partial(mock.patch.object, target, name, new)
+
+
+# The execution id as a fence ------------------------------------------------------------------------------------
+
+
+def _any_report_counts(turn: Overlay, worker: int, report: ex.Report) -> None:
+    """What is said about any execution of a task is taken for its current one."""
+    for recorded in reversed(turn.outcome.events):
+        if isinstance(recorded.event, ex.ExecutionAssigned) and recorded.event.execution == report.execution:
+            turn.do(OnExecution(report.execution, report))
+            return
+    owner = _OWNERS.setdefault(id(turn.state), {})
+    for execution in turn.state.executions.values():
+        owner[execution.id] = execution.task
+    task = turn.state.tasks.get(owner.get(report.execution, 0))
+    current = task.execution if task is not None and task.live else report.execution
+    turn.do(OnExecution(current, report))
+
+
+_OWNERS: dict[int, dict[int, int]] = {}
+
+
+@contextmanager
+def no_fence() -> Iterator[None]:
+    """A report is taken for the task's current execution, whichever one it is about."""
+    _OWNERS.clear()
+    with mock.patch.object(agents, "_take_report", _any_report_counts):
+        yield
+
+
+def _adopt(execution: ex.Execution | None, command: ex.ExecutionCommand, *, task_is_free: bool) -> list[Any]:
+    return _decide(execution, command, task_is_free=True)
+
+
+_decide = ex.decide
+
+
+def _keep_the_lost(self: State, old: Any, new: Any) -> None:
+    kept = dict(self.executions)
+    _put_task(self, old, new)
+    for id, execution in kept.items():
+        if execution.status == "lost" and id not in self.executions:
+            self.executions[id] = execution
+
+
+_put_task = State._put_task
+
+
+@contextmanager
+def lost_ones_come_back_always() -> Iterator[None]:
+    """A worker that returns gets its task back, even if somebody else has it by now."""
+    with mock.patch.object(ex, "decide", _adopt), mock.patch.object(State, "_put_task", _keep_the_lost):
+        yield
+
+
+# Commands -------------------------------------------------------------------------------------------------------
+
+
+async def _forget_answers(self: Engine, inputs: Sequence[Any]) -> Any:
+    loaded = await _load(self, inputs)
+    loaded.answers = {}
+    return loaded
+
+
+_load = Engine._load
+
+
+def _insert_again(self: MemoryJournal, append: Append) -> None:
+    return _check(self, append._replace(answers=[]))
+
+
+_check = MemoryJournal._check
+
+
+@contextmanager
+def no_command_memory() -> Iterator[None]:
+    """The same request is decided again each time it comes."""
+    with mock.patch.object(Engine, "_load", _forget_answers), mock.patch.object(MemoryJournal, "_check", _insert_again):
+        yield
+
+
+def _keep_refusals(turn: Overlay, request: Request) -> None:
+    known = _REFUSED.get(request.id)
+    if known is not None:
+        turn.outcome.replies.append(Reply(request.id, None, known))
+        return
+    before = len(turn.outcome.replies)
+    _take_request(turn, request)
+    for reply in turn.outcome.replies[before:]:
+        if reply.refusal is not None:
+            _REFUSED[request.id] = reply.refusal
+
+
+_take_request = users.take_request
+_REFUSED: dict[str, str] = {}
+
+
+@contextmanager
+def refusals_remembered() -> Iterator[None]:
+    """A refusal is kept like an answer: the same request is refused for ever."""
+    _REFUSED.clear()
+    fresh = world.World.__init__
+
+    def forget(self: world.World, seed: int) -> None:
+        _REFUSED.clear()
+        fresh(self, seed)
+
+    with mock.patch.object(users, "take_request", _keep_refusals), mock.patch.object(world.World, "__init__", forget):
+        yield
+
+
+# The store ------------------------------------------------------------------------------------------------------
+
+
+async def _epoch_only_read(self: world.SimJournal, append: Append) -> None:
+    """The epoch is looked at when the transaction begins; the commit comes later."""
+    journal = self._world.journal
+    if append.epoch != journal.epoch:
+        raise LeaseLost(append.epoch)
+    await self._way()
+    chaos, rng = self._world.chaos, self._world.kernel.rng
+    if chaos.stall and rng.random() < chaos.stall:
+        await world.sleep(int(rng.random() * 20 * world.SECOND))
+    mine, journal.epoch = journal.epoch, append.epoch
+    try:
+        self.commit(append)
+    finally:
+        journal.epoch = mine
+
+
+async def _conclude_unfenced(self: Engine, outcome: Any, deliveries: Any) -> None:
+    """A turn without events does not pass the store."""
+    if outcome.events or outcome.answers:
+        await _conclude(self, outcome, deliveries)
+        return
+    assert self.lease is not None
+    self.state.merge()
+    if outcome.messages:
+        await self._bus.tell(await self._posts(outcome, self.lease.epoch))
+    if outcome.replies:
+        await self._bus.reply(outcome.replies)
+    await self._bus.done(deliveries)
+
+
+_conclude = Engine._conclude
+
+
+async def _conclude_acknowledged(self: Engine, outcome: Any, deliveries: Any) -> None:
+    """The broker is told that the inputs are done with, then they are appended; and agents hear so, too."""
+    await self._bus.done(deliveries)
+    if outcome.messages and self.lease is not None:
+        early = [one for one in outcome.messages if not isinstance(one.message, Assign)]
+        await self._bus.tell(await self._posts(overlay.Outcome(messages=early), self.lease.epoch))
+    await _conclude(self, outcome, deliveries)
+
+
+async def _append_once(self: Engine, outcome: Any, deliveries: Any) -> None:
+    """A commit whose answer was lost counts as failed: the turn is dropped."""
+    before = self.state.savepoint()._replace(undone=0)
+    counters = (self.state.position, self._hash)
+    try:
+        await _conclude_or_raise(self, outcome, deliveries)
+    except StoreUnavailable:
+        self.state.rollback(before)
+        self.state.merge()
+        raise LeaseLost(0) from None
+    del counters
+
+
+async def _conclude_or_raise(self: Engine, outcome: Any, deliveries: Any) -> None:
+    async def impatient(ask: Any) -> Any:
+        try:
+            return await ask()
+        except Exception:
+            await self._bus.done(deliveries)
+            raise StoreUnavailable("gave up") from None
+
+    with mock.patch.object(self, "_patiently", impatient):
+        await _conclude(self, outcome, deliveries)
+
+
+# Reports and the spool ------------------------------------------------------------------------------------------
+
+
+def _not_contiguous(self: Contact, first: int, floor: int, reports: tuple[Any, ...]) -> list[tuple[int, Any]]:
+    """Whatever is newer than the mark is applied, and the mark goes there."""
+    due = [(number, report) for number, report in enumerate(reports, first) if number > self.applied]
+    if due:
+        self.applied = due[-1][0]
+    return due
+
+
+def _drop_when_sent(self: Agent) -> Reports | None:
+    sent = _reports(self)
+    if sent is not None:
+        self.spool.confirm(sent.first + len(sent.reports) - 1)
+    return sent
+
+
+_reports = Agent.reports
+
+
+def _no_offer(state: State, worker: Any, held: Any) -> Any:
+    actions, messages = _compare(state, worker, held)
+    return actions, [message for message in messages if not isinstance(message, Assign)]
+
+
+_compare = leases.compare
+
+
+def _knows_what_it_holds(self: Spool, execution: int) -> bool:
+    return execution in self.held
+
+
+@contextmanager
+def agent_forgets_what_is_over() -> Iterator[None]:
+    """An execution that is over is forgotten: its assignment, should it come again, is news. And nothing marks a start."""
+    real = world.Host.start
+
+    def unmarked(self: world.Host, execution: int, task: int) -> None:
+        if execution not in self._running:
+            self._marked.discard(execution)
+        real(self, execution, task)
+
+    with mock.patch.object(Spool, "knows", _knows_what_it_holds), mock.patch.object(world.Host, "start", unmarked):
+        yield
+
+
+# Reactors -------------------------------------------------------------------------------------------------------
+
+
+def _nobody_told(self: State, worker: int) -> None:
+    """Room that becomes free is not noticed: only new tasks are an edge."""
+
+
+def _spent(state: State, worker: int, reason: str) -> list[Any]:
+    return [
+        OnExecution(id, cast(Any, ex.Failed(id, None, reason))) for id in list(state.active.get(worker, {}))
+    ]
+
+
+def _any_requirement(event: ex.ExecutionSucceeded, state: State) -> Any:
+    return [OnTask(task, ReleaseTask(by_hand=False)) for task in state.dependants(event.task)]
+
+
+@contextmanager
+def requirement_race() -> Iterator[None]:
+    """A task is released as soon as one of its requirements has succeeded."""
+    reactors = {**overlay.REACTORS, ex.ExecutionSucceeded: (_any_requirement,)}
+    with mock.patch.object(overlay, "REACTORS", reactors):
+        yield
+
+
+def _stale(self: Contacts, since: int) -> None:
+    """The engine that takes over believes it heard nobody since long ago."""
+    self.since = since - 3_600_000_000
+    self.next_watch = since
+    self._contacts = {}
+
+
+@contextmanager
+def reincarnation_ignored() -> Iterator[None]:
+    """An agent with an empty spool is taken for the one before it: nothing it held is given back, and nothing told it."""
+
+    def nothing(event: Any, state: State) -> list[Any]:
+        return []
+
+    reactors = {kind: tuple(r for r in all_ if r is not leases.on_worker_reincarnated) for kind, all_ in overlay.REACTORS.items()}
+    with mock.patch.object(overlay, "REACTORS", reactors):
+        yield
+
+
+def _no_rollback(self: Overlay, work: Callable[..., object], *args: Any) -> None:
+    """What a refused command had already done stays."""
+    try:
+        work(*args)
+    except Rejected:
+        raise
+
+
+def _gaps_are_fine(position: int, events: Sequence[Any]) -> Sequence[Any]:
+    return [event for event in events if event.position > position]
+
+
+async def _published_first(self: Engine, outcome: Any, deliveries: Any) -> None:
+    """Users are answered before the append."""
+    if outcome.replies:
+        await self._bus.reply(outcome.replies)
+    await _conclude(self, outcome, deliveries)
+
+
+MUTANTS: dict[str, Mutant] = {
+    "no fence": no_fence,
+    "lost ones come back always": lost_ones_come_back_always,
+    "no command memory": no_command_memory,
+    "refusal remembered": refusals_remembered,
+    "epoch only read": _patched(world.SimJournal, "append", _epoch_only_read),
+    "turns without events pass no fence": _patched(Engine, "_conclude", _conclude_unfenced),
+    "acknowledged before appended": _patched(Engine, "_conclude", _conclude_acknowledged),
+    "answered before appended": _patched(Engine, "_conclude", _published_first),
+    "unknown outcome taken for failure": _patched(Engine, "_conclude", _append_once),
+    "mark not contiguous": _patched(Contact, "in_order", _not_contiguous),
+    "spool dropped at the broker's confirm": _patched(Agent, "reports", _drop_when_sent),
+    "no re-offer": _patched(agents, "compare", _no_offer),
+    "agent forgets what is over": agent_forgets_what_is_over,
+    "edge instead of level": _patched(State, "_touch_worker", _nobody_told),
+    "retry spent on a lost worker": _patched(leases, "_lose_all", _spent),
+    "requirement race": requirement_race,
+    "lease not refreshed at take-over": _patched(Contacts, "__init__", _stale),
+    "reincarnation ignored": reincarnation_ignored,
+    "no rollback of what is refused": _patched(Overlay, "whole", _no_rollback),
+    "projections skip gaps": _patched(following, "following", _gaps_are_fine),
+}
+
+__all__ = ["MUTANTS", "Answer", "WorkerLost"]
