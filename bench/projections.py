@@ -10,18 +10,15 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Engine
 
-from scitq.domain import batch as bt
-from scitq.domain import execution as ex
-from scitq.domain import task as tk
-from scitq.domain import worker as wk
+from bench.history import history
 from scitq.domain.envelope import GENESIS, Envelope, Head
-from scitq.domain.wire import Event, Recorded
+from scitq.domain.wire import Recorded
 from scitq.projections import database
 from scitq.projections.catalog import ALL
 from scitq.projections.following import Follower
@@ -29,11 +26,6 @@ from scitq.projections.memory import MemoryProjector
 from scitq.projections.projection import Projection
 from scitq.projections.runner import Projector
 from tests.services.postgres import PrivatePostgres
-
-UNDER_WAY = 100
-WORKERS = 10
-START = 1_800_000_000_000_000
-COMMAND = "kneaddata --input /data/sample_{0}_1.fastq.gz --input /data/sample_{0}_2.fastq.gz --output /output -t 8"
 
 
 class NothingMore:
@@ -44,41 +36,6 @@ class NothingMore:
 
     def head(self) -> Head:
         return Head(0, GENESIS)
-
-
-def history(tasks: int) -> list[Recorded]:
-    """The log of a run of so many tasks."""
-    log: list[Recorded] = []
-
-    def add(stream: str, event: Event) -> None:
-        position = len(log) + 1
-        log.append(Recorded(position, stream, 1, START + position * 1_000, "engine", 0, 0, None, event))
-
-    for worker in range(1, WORKERS + 1):
-        batches = (f"samples-{worker % 3}",)
-        add(wk.stream(worker), wk.WorkerDeclared(worker, f"node{worker}", "0f3c", 8, 2, batches, f"node{worker}.lan"))
-    add(bt.stream("old"), bt.BatchStopped("old"))
-    steps: tuple[Callable[[int], Event], ...] = (
-        lambda id: tk.TaskCreated(
-            id,
-            COMMAND.format(id),
-            f"samples-{id % 3}",
-            f"sample {id}",
-            container="example/kneaddata:0.12",
-            input=f"s3://bucket/raw/sample_{id}_1.fastq.gz s3://bucket/raw/sample_{id}_2.fastq.gz",
-            output=f"s3://bucket/clean/sample_{id}/",
-            retry=2,
-        ),
-        lambda id: ex.ExecutionAssigned(id, id, id % WORKERS + 1),
-        lambda id: ex.ExecutionAccepted(id, id),
-        lambda id: ex.ExecutionStarted(id, id, 4_000 + id % 1_000),
-        lambda id: ex.ExecutionSucceeded(id, id, 0, 5_123, 80),
-    )
-    for first in range(1, tasks + 1, UNDER_WAY):
-        for step in steps:
-            for id in range(first, min(first + UNDER_WAY, tasks + 1)):
-                add(tk.stream(id), step(id))
-    return log
 
 
 def rate(followers: Sequence[Follower], log: Sequence[Recorded], batch: int) -> float:

@@ -561,7 +561,9 @@ def _change_requirements(task: Task, command: ChangeRequirements) -> list[TaskEv
         raise Rejected(f"task {task.id} is {task.status}: requirements can change only before a task is assigned")
     if task.id in command.requires:
         raise Rejected(f"task {task.id} cannot require itself")
-    if (command.requires, command.waits_for) == (task.requires, task.waits_for) and set(command.failed) == set(task.blocked_by):
+    if (command.requires, command.waits_for) == (task.requires, task.waits_for) and set(command.failed) == set(
+        task.blocked_by
+    ):
         return []
     changed = TaskRequirementsChanged(task.id, command.requires, command.waits_for)
     return [changed, *(TaskBlocked(task.id, other, "failed") for other in command.failed)]

@@ -30,7 +30,7 @@ from scitq.handlers.engine import Engine
 from scitq.handlers.ports import Post
 from scitq.projections.memory import MemoryProjector
 from tests.simulation.kernel import SECOND, Mailbox, Process
-from tests.simulation.world import EPOCH_START, Host, SimBus, SimClock, SimJournal, World
+from tests.simulation.world import Host, SimBus, SimClock, SimJournal, World
 
 BATCHES = ("Default", "b", "c")
 HEARTBEAT = 5 * SECOND
@@ -211,7 +211,7 @@ class UserActor(Actor):
         world.broker.clients[name] = self.mailbox
 
     async def ask(self, command: Command, *, insist: bool = False) -> bytes | None:
-        """The answer; None when refused. With `insist`, a refused command is sent again under the same id until done."""
+        """The answer; None when refused. With `insist`, what is refused is sent again, under the same id, until done."""
         request = Request(f"{self.name}-{len(self.asked) + 1:07}", f"user:{self.name}", 2**62, command)
         self.asked.append(request.id)
         kernel = self.world.kernel
@@ -327,7 +327,7 @@ class Finisher(UserActor):
             for name in BATCHES:
                 if state.batch(name).stopped:
                     await self.ask(SteerBatch(name, batches.StartBatch()))
-            for worker in state.workers.values():
+            for worker in list(state.workers.values()):
                 if worker.paused:
                     await self.ask(SteerWorkers((worker.id,), workers.ResumeWorker()))
                 if worker.concurrency < 2 or set(worker.batches) != set(BATCHES) or worker.lost_after_s != 40:
@@ -340,8 +340,3 @@ class Finisher(UserActor):
             if blocked:
                 await self.ask(SteerTasks(blocked, tasks.ReleaseTask()))
             await clock.sleep(3)
-
-
-def epoch_time(position: int, world: World) -> int:
-    """When the event was written, by the calendar of a clock that never jumped."""
-    return EPOCH_START + world.appended_at[position - 1]

@@ -1,4 +1,4 @@
-"""The system with one of its protections taken out. A simulation that does not notice is not looking: each must be caught.
+"""The system with one of its protections taken out: a simulation that does not notice is not looking.
 
 The mutants grade the invariants. Each is one sentence about what is no longer done.
 """
@@ -15,11 +15,10 @@ from scitq.agents.core import Agent
 from scitq.agents.spool import Spool
 from scitq.domain import execution as ex
 from scitq.domain.commands import Request
-from scitq.domain.envelope import Answer, Append
+from scitq.domain.envelope import Append
 from scitq.domain.messages import Assign, Reports
 from scitq.domain.state import State
 from scitq.domain.task import ReleaseTask
-from scitq.domain.worker import WorkerLost
 from scitq.errors import LeaseLost, Rejected, StoreUnavailable
 from scitq.handlers import agents, leases, overlay, users
 from scitq.handlers.actions import OnExecution, OnTask
@@ -28,6 +27,7 @@ from scitq.handlers.engine import Engine
 from scitq.handlers.overlay import Overlay, Reply
 from scitq.projections import following
 from tests.simulation import world
+from tests.simulation.kernel import SECOND, sleep
 from tests.simulation.memory_journal import MemoryJournal
 
 Mutant = Callable[[], Any]
@@ -157,7 +157,7 @@ async def _epoch_only_read(self: world.SimJournal, append: Append) -> None:
     await self._way()
     chaos, rng = self._world.chaos, self._world.kernel.rng
     if chaos.stall and rng.random() < chaos.stall:
-        await world.sleep(int(rng.random() * 20 * world.SECOND))
+        await sleep(int(rng.random() * 20 * SECOND))
     mine, journal.epoch = journal.epoch, append.epoch
     try:
         self.commit(append)
@@ -193,15 +193,10 @@ async def _conclude_acknowledged(self: Engine, outcome: Any, deliveries: Any) ->
 
 async def _append_once(self: Engine, outcome: Any, deliveries: Any) -> None:
     """A commit whose answer was lost counts as failed: the turn is dropped."""
-    before = self.state.savepoint()._replace(undone=0)
-    counters = (self.state.position, self._hash)
     try:
         await _conclude_or_raise(self, outcome, deliveries)
     except StoreUnavailable:
-        self.state.rollback(before)
         self.state.merge()
-        raise LeaseLost(0) from None
-    del counters
 
 
 async def _conclude_or_raise(self: Engine, outcome: Any, deliveries: Any) -> None:
@@ -251,7 +246,7 @@ def _knows_what_it_holds(self: Spool, execution: int) -> bool:
 
 @contextmanager
 def agent_forgets_what_is_over() -> Iterator[None]:
-    """An execution that is over is forgotten: its assignment, should it come again, is news. And nothing marks a start."""
+    """An execution that is over is forgotten: its assignment, should it come again, is news; nothing marks a start."""
     real = world.Host.start
 
     def unmarked(self: world.Host, execution: int, task: int) -> None:
@@ -271,9 +266,7 @@ def _nobody_told(self: State, worker: int) -> None:
 
 
 def _spent(state: State, worker: int, reason: str) -> list[Any]:
-    return [
-        OnExecution(id, cast(Any, ex.Failed(id, None, reason))) for id in list(state.active.get(worker, {}))
-    ]
+    return [OnExecution(id, cast(Any, ex.Failed(id, None, reason))) for id in list(state.active.get(worker, {}))]
 
 
 def _any_requirement(event: ex.ExecutionSucceeded, state: State) -> Any:
@@ -289,10 +282,20 @@ def requirement_race() -> Iterator[None]:
 
 
 def _stale(self: Contacts, since: int) -> None:
-    """The engine that takes over believes it heard nobody since long ago."""
     self.since = since - 3_600_000_000
     self.next_watch = since
     self._contacts = {}
+
+
+def _not_refreshed(self: Contacts, at: int) -> None:
+    pass
+
+
+@contextmanager
+def lease_not_refreshed() -> Iterator[None]:
+    """The engine that takes over believes that it heard nobody since long ago."""
+    with mock.patch.object(Contacts, "__init__", _stale), mock.patch.object(Contacts, "refresh", _not_refreshed):
+        yield
 
 
 @contextmanager
@@ -302,7 +305,10 @@ def reincarnation_ignored() -> Iterator[None]:
     def nothing(event: Any, state: State) -> list[Any]:
         return []
 
-    reactors = {kind: tuple(r for r in all_ if r is not leases.on_worker_reincarnated) for kind, all_ in overlay.REACTORS.items()}
+    reactors = {
+        kind: tuple(r for r in all_ if r is not leases.on_worker_reincarnated)
+        for kind, all_ in overlay.REACTORS.items()
+    }
     with mock.patch.object(overlay, "REACTORS", reactors):
         yield
 
@@ -343,10 +349,8 @@ MUTANTS: dict[str, Mutant] = {
     "edge instead of level": _patched(State, "_touch_worker", _nobody_told),
     "retry spent on a lost worker": _patched(leases, "_lose_all", _spent),
     "requirement race": requirement_race,
-    "lease not refreshed at take-over": _patched(Contacts, "__init__", _stale),
+    "lease not refreshed at take-over": lease_not_refreshed,
     "reincarnation ignored": reincarnation_ignored,
     "no rollback of what is refused": _patched(Overlay, "whole", _no_rollback),
     "projections skip gaps": _patched(following, "following", _gaps_are_fine),
 }
-
-__all__ = ["MUTANTS", "Answer", "WorkerLost"]

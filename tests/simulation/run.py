@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from scitq.domain import wire
-from scitq.domain.commands import CreateTasks, Request
+from scitq.domain.commands import CreateTasks
 from scitq.domain.engine_log import PayloadErased
 from scitq.domain.state import State
 from scitq.domain.task import TaskCreated, TaskDeleted
@@ -90,7 +90,7 @@ class Run:
         kernel = self.world.kernel
         for actor in (*self.engines, *self.agents, *self.users, self.followers):
             actor.start()
-        trouble_ends = int((5 + kernel.rng.random() * 35) * SECOND)
+        trouble_ends = int((4 + kernel.rng.random() * 20) * SECOND)
         self._plan_trouble(trouble_ends)
         kernel.at(trouble_ends, self._heal)
         self.quiet = kernel.run(trouble_ends + PATIENCE, self._is_quiet)
@@ -120,7 +120,7 @@ class Run:
             self._evict_host,
         ]
         mine = rng.sample(disasters, rng.randint(0, 5))
-        if rng.random() < 0.15:
+        if rng.random() < 0.2:
             kernel.at(int(rng.random() * 8 * SECOND), self._cut_an_agent_for_long)
         for disaster in mine:
             for _ in range(rng.randint(1, 2)):
@@ -227,6 +227,3 @@ class _Counted(Submitter):
 def simulate(seed: int, trace: Callable[[str], None] | None = None) -> list[Finding]:
     """Play one seed; what did not hold."""
     return Run(seed, trace).play()
-
-
-__all__ = ["Finding", "Request", "Run", "simulate"]

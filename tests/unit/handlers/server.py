@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 
 import orjson
 
+from scitq.domain import snapshot, wire
 from scitq.domain import task as tasks
-from scitq.domain import wire
 from scitq.domain import worker as workers
 from scitq.domain.commands import Command, CreateTasks, Request, SteerTasks, SteerWorkers, TaskSpec, WorkerSteering
 from scitq.domain.engine_log import EngineStarted
@@ -92,9 +92,9 @@ class Server:
         self.answers.update({answer.id: answer for answer in outcome.answers})
         return outcome
 
-    def restart(self) -> None:
-        """Another engine takes over, from nothing but the log."""
-        self.state = State().fold(self.log)
+    def restart(self, *, from_snapshot: bool = False) -> None:
+        """Another engine takes over, from nothing but the log, or from a snapshot of now."""
+        self.state = snapshot.load(snapshot.dump(self.state)) if from_snapshot else State().fold(self.log)
         self.contacts = Contacts(self.steady)
         self.state.mark_all_dirty()
         self.state.begin()
@@ -208,4 +208,3 @@ class Server:
 
     def worker(self, id: int) -> workers.Worker:
         return self.state.workers[id]
-

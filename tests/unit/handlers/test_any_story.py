@@ -26,6 +26,7 @@ from scitq.domain.commands import (
 )
 from scitq.domain.messages import AgentHello, Heartbeat, Reports
 from scitq.domain.state import State
+from scitq.domain.wire import Erased
 from scitq.domain.worker import Hello
 from scitq.handlers.turn import Input
 from tests.unit.domain.given import Choices, choices
@@ -185,7 +186,10 @@ def told(server: Server, drawn: Choices) -> None:
         before = len(server.log)
         choice = drawn.number(32)
         if choice == 31:
-            server.restart()
+            from_snapshot = drawn.number(2) == 1
+            server.restart(from_snapshot=from_snapshot)
+            if not from_snapshot:
+                follower = State().fold(server.log[:before])  # what was erased meanwhile, neither has seen
         elif choice >= 28:
             server.steady += drawn.of(WAITS)
             server.turn()
@@ -202,16 +206,22 @@ def told(server: Server, drawn: Choices) -> None:
         what_is_derived_agrees(server.state)
         no_work_is_left_lying(server.state)
     rebuilt = State().fold(server.log)
-    assert server.state.facts() == rebuilt.facts()
-    assert snapshot.load(snapshot.dump(server.state)).facts() == rebuilt.facts()
+    assert what_counts(server.state) == what_counts(rebuilt)
+    assert snapshot.load(snapshot.dump(server.state)).facts() == server.state.facts()
+
+
+def what_counts(state: State) -> dict[str, Any]:
+    """All facts, but for the ended tasks still remembered: those are looked up when memory lacks them.
+
+    (An erasure takes from the log who once waited for them; `test_after_an_erasure_…` in test_turn.py is about that.)
+    """
+    return state.facts() | {"tasks": {task.id: task for task in state.tasks.values() if not task.over}}
 
 
 def nothing_comes_of_it_again(server: Server, inputs: list[Input]) -> None:
     """Reports, and requests that were answered, change nothing when they come again."""
     again = [
-        one
-        for one in inputs
-        if isinstance(one, Reports) or (isinstance(one, Request) and one.id in server.answers)
+        one for one in inputs if isinstance(one, Reports) or (isinstance(one, Request) and one.id in server.answers)
     ]
     first = {reply.request: reply.answer for reply in server.outcome.replies if reply.answer is not None}
     outcome = server.turn(*again)
@@ -260,6 +270,7 @@ def what_the_log_says_holds(server: Server) -> None:
     current: dict[int, int] = {}
     left: dict[int, int] = {}
     last_time = 0
+    erased = {recorded.stream for recorded in server.log if isinstance(recorded.event, Erased)}
     for position, recorded in enumerate(server.log, 1):
         event = recorded.event
         versions[recorded.stream] += 1
@@ -276,7 +287,7 @@ def what_the_log_says_holds(server: Server) -> None:
                 left[event.task] = event.changes.get("retry", left.get(event.task, 0))
             case tasks.TaskRetried():
                 left[event.task] = left.get(event.task, event.retry + 1) - 1
-                assert event.retry == left[event.task]
+                assert event.retry == left[event.task] or recorded.stream in erased
             case tasks.TaskDeleted():
                 assert event.task not in current, "what is current was not cancelled first"
             case ex.ExecutionAssigned() | ex.ExecutionRecovered():
@@ -296,7 +307,7 @@ def what_the_log_says_holds(server: Server) -> None:
                 pass
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=1_000, deadline=None)
 @given(choices(300, 900))
 def test_in_any_story_the_state_is_the_fold_of_the_log_and_its_promises_hold(drawn: Choices) -> None:
     server = Server()

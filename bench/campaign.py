@@ -1,0 +1,104 @@
+"""The long fault campaign: `make campaign`. Its table, with date and machine, is written to `bench/results/`.
+
+simulation    100,000 seeds that were never played before; every mutant
+PostgreSQL    killed -9 twenty times under load
+tampering     more seeds of the same test
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psutil
+from rich.progress import Progress, TextColumn, TimeRemainingColumn
+
+from bench.simulation import mutants
+from tests.simulation.many import Search, search
+
+RESULTS = Path(__file__).parent / "results"
+AT_ONCE = 2_000
+
+
+def simulate(first: int, seeds: int) -> Search:
+    """Many seeds, with a bar that says how far it is."""
+    whole = Search()
+    with Progress(
+        *Progress.get_default_columns(), TextColumn("{task.fields[rate]:.0f} seeds/s"), TimeRemainingColumn()
+    ) as bar:
+        task = bar.add_task("simulation", total=seeds, rate=0.0)
+        for start in range(first, first + seeds, AT_ONCE):
+            part = search(start, min(AT_ONCE, first + seeds - start))
+            whole.played += part.played
+            whole.seconds += part.seconds
+            whole.failures.update(part.failures)
+            bar.update(task, advance=part.played, rate=whole.rate)
+    return whole
+
+
+def suite(path: str, **settings: str) -> tuple[bool, str]:
+    """A part of the test suite, with more of it asked for; whether it passed, and its last line."""
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "--no-header", path],
+        env={**os.environ, **settings},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    lines = [line for line in done.stdout.splitlines() if line.strip()]
+    return done.returncode == 0, lines[-1] if lines else done.stderr.strip()[-200:]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, default=100_000)
+    parser.add_argument(
+        "--first", type=int, default=int(time.time()) * 1_000, help="the first seed; new ones each second"
+    )
+    arguments = parser.parse_args()
+    began = datetime.now(UTC)
+
+    runs = simulate(arguments.first, arguments.seeds)
+    noticed = mutants()
+    unnoticed = [name for name, seeds in noticed.items() if not seeds]
+    killed, kills_said = suite("tests/e2e/test_postgres_killed.py", SCITQ_CAMPAIGN="1")
+    tampered, tampering_said = suite("tests/unit/store/test_tampering.py", SCITQ_CAMPAIGN="1")
+
+    last = arguments.first + runs.played - 1
+    memory = psutil.virtual_memory().total / 2**30
+    rows = [
+        ("simulation", f"seeds {arguments.first} to {last}", f"{len(runs.failures)} failed, {runs.rate:.0f} a second"),
+        *(
+            (f"mutant: {name}", "500 seeds", f"noticed after {n}" if n else "NOT NOTICED")
+            for name, n in noticed.items()
+        ),
+        ("PostgreSQL killed -9 under load", "20 times", kills_said),
+        ("tampering", "1,000 changes", tampering_said),
+    ]
+    lines = [
+        f"# Fault campaign of {began:%Y-%m-%d}",
+        "",
+        f"{os.cpu_count()} cores, {memory:.0f} GiB, Python {sys.version.split()[0]}; "
+        f"it took {(datetime.now(UTC) - began).total_seconds() / 60:.0f} minutes.",
+        "",
+        "| what | how much | outcome |",
+        "|---|---|---|",
+        *(f"| {what} | {much} | {outcome} |" for what, much, outcome in rows),
+        "",
+    ]
+    if runs.failures:
+        lines += ["```", runs.words(), "```", ""]
+    RESULTS.mkdir(exist_ok=True)
+    file = RESULTS / f"{began:%Y-%m-%d}-campaign.md"
+    file.write_text("\n".join(lines))
+    print("\n".join(lines))
+    return 0 if not (runs.failures or unnoticed) and killed and tampered else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
