@@ -97,7 +97,9 @@ class Agent:
                     self.settings = message.version
                     self.concurrency, self.paused = message.concurrency, message.paused
             case Assign():
-                if not self.spool.knows(message.execution):
+                if self.spool.is_over(message.execution):
+                    self.spool.report(Refused(message.execution, "it is over here"))  # should the engine not know
+                elif not self.spool.knows(message.execution):
                     self.spool.give(message.execution, message.task, message.texts)
             case Cancel():
                 self._shim.kill(message.execution)

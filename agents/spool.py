@@ -89,6 +89,10 @@ class Spool:
         """Whether it was given before, or is over, or so old that it must be."""
         return execution in self.held or execution in self._over or execution < self._over_below
 
+    def is_over(self, execution: int) -> bool:
+        """Whether it is known to be over and nothing more will be reported of it."""
+        return execution not in self.held and self.knows(execution)
+
     def give(self, execution: int, task: int, texts: Mapping[str, Any] | None) -> None:
         self._enter(Given(execution, task, texts))
 

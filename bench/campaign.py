@@ -66,8 +66,8 @@ def main() -> int:
     runs = simulate(arguments.first, arguments.seeds)
     noticed = mutants()
     unnoticed = [name for name, seeds in noticed.items() if not seeds]
-    killed, kills_said = suite("tests/e2e/test_postgres_killed.py", SCITQ_CAMPAIGN="1")
-    tampered, tampering_said = suite("tests/unit/store/test_tampering.py", SCITQ_CAMPAIGN="1")
+    killed, kills_said = suite("tests/e2e/test_postgres_killed.py", SCITQ_CAMPAIGN="20")
+    tampered, tampering_said = suite("tests/unit/store/test_tampering.py", SCITQ_CAMPAIGN="20")
 
     last = arguments.first + runs.played - 1
     memory = psutil.virtual_memory().total / 2**30

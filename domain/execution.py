@@ -270,8 +270,21 @@ class SignalExecution:
 ExecutionCommand = Report | CancelExecution | LoseExecution | TimeOutExecution | RecoverExecution | SignalExecution
 
 
+def status_told(command: ExecutionCommand) -> Literal["pending", "accepted", "running"]:
+    """How far an attempt has come, going by what its worker says of it."""
+    match command:
+        case RecoverExecution():
+            return command.status
+        case Started() | Succeeded() | Failed():
+            return "running"
+        case Accepted():
+            return "accepted"
+        case _:
+            return "pending"
+
+
 def decide(execution: Execution | None, command: ExecutionCommand, *, task_is_free: bool) -> list[ExecutionEvent]:
-    """What becomes true of an attempt. `task_is_free`: its task is pending, so that a lost attempt may come back."""
+    """What becomes true of an attempt. `task_is_free`: a lost one may come back as what its worker says it is."""
     if execution is None:
         return []
     if execution.status == "lost":
@@ -310,16 +323,8 @@ def decide(execution: Execution | None, command: ExecutionCommand, *, task_is_fr
 
 def _return_of_the_lost(execution: Execution, command: ExecutionCommand) -> list[ExecutionEvent]:
     """The worker speaks of an attempt that was given up, and nobody else has the task: what it did counts."""
-    status: Literal["pending", "accepted", "running"]
-    match command:
-        case RecoverExecution():
-            status = command.status
-        case Accepted():
-            status = "accepted"
-        case Started() | Succeeded() | Failed():
-            status = "running"
-        case _:
-            return []
+    if not isinstance(command, Report | RecoverExecution):
+        return []
+    status = status_told(command)
     back = ExecutionRecovered(execution.task, execution.id, status)
-    rest = decide(_with(execution, status), command, task_is_free=False)
-    return [back, *rest]
+    return [back, *decide(_with(execution, status), command, task_is_free=False)]

@@ -182,14 +182,16 @@ def parse(body: bytes, actor: str) -> Request:
     try:
         request = _Request.model_validate(orjson.loads(body))
         type_ = request.command.get("type")
-        if type_ not in COMMANDS:
-            raise Malformed(f"{type_!r} is not a command; there are {', '.join(sorted(COMMANDS))}")
+        if not isinstance(type_, str) or type_ not in COMMANDS:
+            raise Malformed(f"{repr(type_)[:100]} is not a command; there are {', '.join(sorted(COMMANDS))}")
         form, build = COMMANDS[type_]
         content = {name: value for name, value in request.command.items() if name != "type"}
         # JSON has no tuples: what came from it is read as JSON again, by pydantic's own rules
         return Request(request.id, actor, request.deadline, build(form.model_validate_json(orjson.dumps(content))))
     except orjson.JSONDecodeError as error:
         raise Malformed(f"the request is not JSON: {error}") from error
+    except orjson.JSONEncodeError as error:
+        raise Malformed(f"the command is nested too deeply: {error}") from error
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(str(part) for part in first["loc"]) or "the request"

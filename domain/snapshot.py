@@ -42,7 +42,7 @@ def dump(state: State) -> bytes:
             "failing": [[reactor, subject, error] for (reactor, subject), error in state.failing.items()],
             "deadlines": list(state.deadlines.items()),
             "served": state.served,
-            "unmet": list(state.unmet.items()),
+            "met": list(state.met),
         }
     )
 
@@ -56,6 +56,7 @@ def load(data: bytes) -> State:
             setattr(state, name, value)
         for row in content["workers"]:
             state.restore_worker(Worker(*_tuples(row)))
+        state.met = dict.fromkeys(content["met"])
         for row in content["tasks"]:
             state.restore_task(Task(*_tuples(row)))
         for row in content["executions"]:
@@ -65,7 +66,6 @@ def load(data: bytes) -> State:
         state.failing = {(reactor, subject): error for reactor, subject, error in content["failing"]}
         state.restore_deadlines(content["deadlines"])
         state.served = content["served"]
-        state.unmet = dict(content["unmet"])
         return state
     except (orjson.JSONDecodeError, KeyError, TypeError, ValueError) as error:
         raise Malformed(f"this is not a snapshot: {error}") from error

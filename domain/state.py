@@ -4,7 +4,7 @@ What is kept per object is its aggregate's own `evolve`; this module keeps the o
 Every change goes through `put` and `drop`, so that a savepoint can take it back: this is the overlay of a turn.
 Heaps and lists are only ever added to; who reads them checks each entry against the objects.
 
-A task that has ended, and that nobody waits for, is forgotten: its stream still knows it.
+A task that has ended is forgotten: its stream still knows it.
 """
 
 from __future__ import annotations
@@ -55,6 +55,7 @@ class State:
         self.active: dict[int, dict[int, int]] = {}  # worker: {live execution: task}
         self.unmet: dict[int, int] = {}  # waiting task: how many of its requirements have not succeeded
         self.needed: dict[int, int] = {}  # task: how many waiting tasks require it
+        self.met: dict[int, None] = {}  # of these: those that have succeeded
         self._dependants: dict[int, list[int]] = {}
         self._ready: dict[str, list[int]] = {}  # batch: heap of places in its queue
         self._due: list[tuple[int, int]] = []  # heap of (deadline, execution)
@@ -194,21 +195,30 @@ class State:
         was = old.waits_for if old is not None else ()
         if was != new.waits_for:
             self._requirements_changed(new.id, was, new.waits_for)
-        if old is not None:
-            if (old.stage == "succeeded") != (new.stage == "succeeded") and new.stage != "deleted":
-                change = -1 if new.stage == "succeeded" else 1
-                for dependant in self.dependants(new.id):
-                    self.put(self.unmet, dependant, self.unmet[dependant] + change)
-            if old.execution and old.execution != new.execution:
-                left = self.executions.get(old.execution)
-                if left is not None and left.status == "lost":
-                    self.drop(self.executions, old.execution)
+        if new.id in self.needed:
+            self._say_whether_met(new)
+        if old is not None and old.execution and old.execution != new.execution:
+            left = self.executions.get(old.execution)
+            if left is not None and left.status == "lost":
+                self.drop(self.executions, old.execution)
         if new.ready and (old is None or not old.ready or (old.batch, old.priority) != (new.batch, new.priority)):
             self._queue(new)
-        if new.over and new.id not in self.needed:
+        if new.over:
             self.drop(self.tasks, new.id)
         else:
             self.put(self.tasks, new.id, new)
+
+    def _say_whether_met(self, required: Task) -> None:
+        """A required task has succeeded, or is run again after it had. That it is deleted changes nothing."""
+        met = required.stage == "succeeded"
+        if met == (required.id in self.met) or required.stage == "deleted":
+            return
+        if met:
+            self.put(self.met, required.id, None)
+        else:
+            self.drop(self.met, required.id)
+        for dependant in self.dependants(required.id):
+            self.put(self.unmet, dependant, self.unmet[dependant] + (-1 if met else 1))
 
     def _requirements_changed(self, task: int, old: tuple[int, ...], new: tuple[int, ...]) -> None:
         for other in set(new).difference(old):
@@ -220,12 +230,10 @@ class State:
                 self.put(self.needed, other, left)
                 continue
             self.drop(self.needed, other)
+            self.drop(self.met, other)
             self.drop(self._dependants, other)
-            required = self.tasks.get(other)
-            if required is not None and required.over:
-                self.drop(self.tasks, other)
         if new:
-            self.put(self.unmet, task, sum(not self.has_succeeded(other) for other in set(new)))
+            self.put(self.unmet, task, len(set(new).difference(self.met)))
         else:
             self.drop(self.unmet, task)
 
@@ -283,6 +291,8 @@ class State:
         self.tasks[task.id] = task
         if task.ready:
             self._queue(task)
+        if task.waits_for:
+            self.unmet[task.id] = len(set(task.waits_for).difference(self.met))
         for other in set(task.waits_for):
             self.needed[other] = self.needed.get(other, 0) + 1
             self._dependants.setdefault(other, []).append(task.id)
@@ -309,9 +319,15 @@ class State:
     def batch(self, name: str) -> Batch:
         return self.batches.get(name) or Batch(name)
 
-    def has_succeeded(self, task: int) -> bool:
-        known = self.tasks.get(task)
-        return known is not None and known.stage == "succeeded"
+    def may_return(self, execution: Execution, status: str) -> bool:
+        """Whether a lost execution, found again as `status`, may go on: nobody else has its task, and what has not
+        started yet could still start."""
+        task = self.tasks[execution.task]
+        if task.stage != "pending":
+            return False
+        worker = self.workers.get(execution.worker)
+        held_back = task.paused or self.batch(task.batch).stopped or (worker is not None and worker.paused)
+        return status == "running" or not held_back
 
     def dependants(self, task: int) -> list[int]:
         """The waiting tasks that require this one, oldest first."""
@@ -387,6 +403,7 @@ class State:
             "active": {worker: held for worker, held in self.active.items() if held},
             "unmet": self.unmet,
             "needed": self.needed,
+            "met": self.met,
             "serving": {name: sorted(ids) for name, ids in self.serving.items() if ids},
             "counters": (self.position, self.time, self.last_task, self.last_execution, self.last_worker),
             "ready": {name: [t.id for t in self.queue(name)] for name in sorted(self._ready) if self.has_ready(name)},

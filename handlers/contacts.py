@@ -32,11 +32,18 @@ class Contact:
         if floor - 1 > self.applied:
             self.applied = floor - 1
             self.ahead = {number: report for number, report in self.ahead.items() if number >= floor}
-        for number, report in enumerate(reports, first):
-            if number > self.applied and len(self.ahead) < MOST_AHEAD:
-                self.ahead[number] = report
         due: list[tuple[int, Report]] = []
-        while self.applied + 1 in self.ahead:
+        for number, report in enumerate(reports, first):
+            if number == self.applied + 1:
+                due.append((number, report))
+                self.applied = number
+                self.ahead.pop(number, None)
+            elif number > self.applied and len(self.ahead) < MOST_AHEAD:
+                self.ahead[number] = report
+            while self.applied + 1 in self.ahead:
+                self.applied += 1
+                due.append((self.applied, self.ahead.pop(self.applied)))
+        while self.applied + 1 in self.ahead:  # the floor may have closed the gap
             self.applied += 1
             due.append((self.applied, self.ahead.pop(self.applied)))
         return due

@@ -39,7 +39,7 @@ def compare(state: State, worker: Worker, held: Mapping[int, HeldStatus]) -> tup
         mine = execution is not None and execution.worker == worker.id
         if status == "ended" or (mine and execution is not None and execution.live):
             continue
-        if mine and execution is not None and state.tasks[execution.task].stage == "pending":
+        if mine and execution is not None and state.may_return(execution, status):
             actions.append(OnExecution(id, RecoverExecution(status)))
         else:
             messages.append(Cancel(id))

@@ -120,7 +120,8 @@ class Overlay:
             events = tasks.decide(task, action.command)
         elif isinstance(action, OnExecution):
             execution = state.executions.get(action.execution)
-            free = execution is not None and state.tasks[execution.task].stage == "pending"
+            status = executions.status_told(action.command)
+            free = execution is not None and state.may_return(execution, status)
             events = executions.decide(execution, action.command, task_is_free=free)
         else:
             events = workers.decide(state.workers.get(action.worker), action.command)
@@ -225,6 +226,8 @@ class Overlay:
                 self._tell_holder(event.execution, Cancel(event.execution))
             case executions.ExecutionSignalled():
                 self._tell_holder(event.execution, Signal(event.execution, event.signal))
+            case executions.ExecutionRecovered(status="running") if self.state.tasks[event.task].paused:
+                self.say(self.state.executions[event.execution].worker, Signal(event.execution, "pause"))
             case tasks.TaskPaused() | tasks.TaskResumed():
                 task = self.state.tasks[event.task]
                 if task.stage == "running":

@@ -20,8 +20,8 @@ def on_execution_succeeded(event: ExecutionSucceeded, state: State) -> Iterable[
 
 def on_execution_failed(event: ExecutionFailed, state: State) -> Iterable[Action]:
     task = state.tasks.get(event.task)
-    if task is None or task.stage != "failed":
-        return []
+    if task is not None and task.stage != "failed":
+        return []  # it was queued again
     return [OnTask(other, BlockTask(event.task, "failed")) for other in state.dependants(event.task)]
 
 

@@ -211,7 +211,7 @@ class UserActor(Actor):
         world.broker.clients[name] = self.mailbox
 
     async def ask(self, command: Command, *, insist: bool = False) -> bytes | None:
-        """The answer; None when refused. With `insist`, what is refused is sent again, under the same id, until done."""
+        """The answer; None when refused. With `insist`, what is refused is asked again, under the same id."""
         request = Request(f"{self.name}-{len(self.asked) + 1:07}", f"user:{self.name}", 2**62, command)
         self.asked.append(request.id)
         kernel = self.world.kernel

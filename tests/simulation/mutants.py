@@ -300,7 +300,7 @@ def lease_not_refreshed() -> Iterator[None]:
 
 @contextmanager
 def reincarnation_ignored() -> Iterator[None]:
-    """An agent with an empty spool is taken for the one before it: nothing it held is given back, and nothing told it."""
+    """An agent with an empty spool is taken for the one before it: nothing that one held is given back."""
 
     def nothing(event: Any, state: State) -> list[Any]:
         return []

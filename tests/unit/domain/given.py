@@ -61,7 +61,7 @@ class When(Generic[S]):
     def then(self, *events: Any) -> Given[S]:
         """Exactly these events come of it; the story may go on from there."""
         decided = self._aggregate.decide(self._state, self._command)
-        assert decided == list(events)
+        assert decided == list(events), f"what came of it: {decided}"
         state = self._state
         for event in decided:
             state = self._aggregate.evolve(state, event)

@@ -215,7 +215,9 @@ def what_counts(state: State) -> dict[str, Any]:
 
     (An erasure takes from the log who once waited for them; `test_after_an_erasure_…` in test_turn.py is about that.)
     """
-    return state.facts() | {"tasks": {task.id: task for task in state.tasks.values() if not task.over}}
+    return state.facts() | {
+        "tasks": {task.id: task for task in state.tasks.values() if not task.ended and not task.over}
+    }
 
 
 def nothing_comes_of_it_again(server: Server, inputs: list[Input]) -> None:

@@ -957,6 +957,17 @@ def test_after_an_erasure_the_log_still_folds_to_the_same_state(server: Server) 
     assert State().fold(server.log).facts() == server.state.facts()
 
 
+def test_a_failed_task_whose_retries_are_edited_is_forgotten_when_nobody_waits_for_it_any_more(
+    server: Server,
+) -> None:
+    required, execution = started(server)
+    (waiting,) = server.submit(TaskSpec("b", requires=(required,)))
+    server.report(1, ex.Failed(execution, 1))
+    server.steer(required, tasks.EditTask({"retry": 1}))
+    server.steer(waiting, tasks.DeleteTask())
+    assert required not in server.state.tasks
+
+
 def test_a_heartbeat_of_a_stranger_is_answered_with_a_request_for_a_hello(server: Server) -> None:
     server.turn(Heartbeat(5, "who", {1: "running"}))
     assert [(to.worker, to.incarnation, to.message) for to in server.outcome.messages] == [(5, "who", SayHello())]
