@@ -67,7 +67,7 @@ def load(data: bytes) -> State:
         state.restore_deadlines(content["deadlines"])
         state.served = content["served"]
         return state
-    except (orjson.JSONDecodeError, KeyError, TypeError, ValueError) as error:
+    except (orjson.JSONDecodeError, LookupError, TypeError, ValueError, AttributeError) as error:
         raise Malformed(f"this is not a snapshot: {error}") from error
 
 

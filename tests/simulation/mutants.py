@@ -20,7 +20,7 @@ from scitq.domain.messages import Assign, Reports
 from scitq.domain.state import State
 from scitq.domain.task import ReleaseTask
 from scitq.errors import LeaseLost, Rejected, StoreUnavailable
-from scitq.handlers import agents, leases, overlay, users
+from scitq.handlers import agents, engine, leases, overlay, users
 from scitq.handlers.actions import OnExecution, OnTask
 from scitq.handlers.contacts import Contact, Contacts
 from scitq.handlers.engine import Engine
@@ -200,14 +200,14 @@ async def _append_once(self: Engine, outcome: Any, deliveries: Any) -> None:
 
 
 async def _conclude_or_raise(self: Engine, outcome: Any, deliveries: Any) -> None:
-    async def impatient(ask: Any) -> Any:
+    async def impatient(clock: Any, ask: Any) -> Any:
         try:
             return await ask()
         except Exception:
             await self._bus.done(deliveries)
             raise StoreUnavailable("gave up") from None
 
-    with mock.patch.object(self, "_patiently", impatient):
+    with mock.patch.object(engine, "patiently", impatient):
         await _conclude(self, outcome, deliveries)
 
 

@@ -193,6 +193,7 @@ def test_an_edit_touches_only_what_was_given() -> None:
         (b'{"id": "\\ud800aaaaaaa", "deadline": 5, "command": {}}', ""),
         (b"[" * 100_000, "not JSON"),
     ],
+    ids=lambda value: value[:40] if isinstance(value, str) else "",
 )
 def test_what_is_no_request_is_refused_in_words_that_name_the_place(data: bytes, words: str) -> None:
     assert words in refusal(data)

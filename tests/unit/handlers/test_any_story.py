@@ -251,8 +251,7 @@ def what_is_derived_agrees(state: State) -> None:
             assert state.unmet[task.id] > 0, "its requirements have succeeded and it still waits"
         else:
             assert task.waits_for == ()
-        if task.over:
-            assert task.id in state.needed, "it is over and nobody waits for it, but it is remembered"
+        assert not task.over, "it is over, but it is remembered"
     assert state.names == {worker.name: worker.id for worker in state.workers.values()}
     serving = {(name, worker.id) for worker in state.workers.values() for name in worker.batches}
     assert {(name, worker) for name, them in state.serving.items() for worker in them} == serving

@@ -1,0 +1,71 @@
+"""What a turn needs and memory does not hold is looked up before it, and what its messages need after it.
+
+One question for each kind: known answers, tasks that were forgotten because they ended, texts of the tasks assigned.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from scitq.domain import task as tasks
+from scitq.domain import wire
+from scitq.domain.messages import Assign
+from scitq.domain.state import State
+from scitq.domain.task import TaskCreated, TaskEdited
+from scitq.handlers.overlay import Loaded, Outcome
+from scitq.handlers.patience import patiently
+from scitq.handlers.ports import Clock, Journal
+from scitq.handlers.turn import Input, needs
+
+TEXT_TYPES: Final = ("task-created", "task-edited")
+
+
+async def load(journal: Journal, clock: Clock, state: State, inputs: Sequence[Input]) -> Loaded:
+    """What deciding on these inputs needs."""
+    cold, erase, ids = needs(state, inputs)
+    loaded = Loaded()
+    if ids:
+        loaded.answers = await patiently(clock, lambda: journal.answers(ids))
+    if cold or erase:
+        streams = [tasks.stream(id) for id in sorted(cold | erase)]
+        for envelope in await patiently(clock, lambda: journal.read_streams(streams)):
+            _remember(loaded, wire.recorded(envelope), erase)
+        for id in [id for id in loaded.tasks if id not in cold or id in loaded.erased]:
+            del loaded.tasks[id]
+    return loaded
+
+
+def _remember(loaded: Loaded, recorded: wire.Recorded, erase: set[int]) -> None:
+    """Fold one event of a forgotten task, and note where its texts are."""
+    event = recorded.event
+    if isinstance(event, wire.Erased):
+        loaded.erased[int(recorded.stream.partition("-")[2])] = None
+    elif isinstance(event, tasks.TaskEvent):
+        task = tasks.evolve(loaded.tasks.get(event.task), event)
+        if task is not None:
+            loaded.tasks[event.task] = task
+        if isinstance(event, TaskCreated | TaskEdited) and event.task in erase:
+            loaded.texts[event.task] = (*loaded.texts.get(event.task, ()), recorded.position)
+
+
+async def texts(journal: Journal, clock: Clock, outcome: Outcome) -> dict[int, dict[str, Any]]:
+    """What to run, for each task assigned: from the turn's own events, the others from the log."""
+    wanted = {to.message.task for to in outcome.messages if isinstance(to.message, Assign)}
+    if not wanted:
+        return {}
+    edited = {one.event.task for one in outcome.events if isinstance(one.event, TaskEdited)}
+    found = {
+        one.event.task: tasks.texts(one.event)
+        for one in outcome.events
+        if isinstance(one.event, TaskCreated) and one.event.task in wanted - edited
+    }
+    streams = [tasks.stream(task) for task in sorted(wanted.difference(found))]
+    if streams:
+        for envelope in await patiently(clock, lambda: journal.read_streams(streams, TEXT_TYPES)):
+            event = wire.recorded(envelope).event
+            if isinstance(event, TaskCreated):
+                found[event.task] = tasks.texts(event)
+            elif isinstance(event, TaskEdited) and event.task in found:
+                found[event.task].update({k: v for k, v in event.changes.items() if k in found[event.task]})
+    return found

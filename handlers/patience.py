@@ -1,0 +1,28 @@
+"""Asking the store until it answers. A missing store is a pause, not an error."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeVar
+
+from scitq.errors import OutcomeUnknown, StoreUnavailable
+from scitq.handlers.ports import Clock
+
+log = logging.getLogger(__name__)
+
+FIRST_PAUSE_S: Final = 0.1
+LONGEST_PAUSE_S: Final = 5.0
+T = TypeVar("T")
+
+
+async def patiently(clock: Clock, ask: Callable[[], Awaitable[T]]) -> T:
+    """The store's answer, however long it takes: the same question again, so that an unknown outcome becomes known."""
+    pause_s = FIRST_PAUSE_S
+    while True:
+        try:
+            return await ask()
+        except (StoreUnavailable, OutcomeUnknown) as error:
+            log.warning("the store does not answer; trying again", extra={"error": str(error)})
+            await clock.sleep(pause_s)
+            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)

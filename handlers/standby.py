@@ -1,0 +1,70 @@
+"""A candidate that does not have the lease yet: it folds along behind the leader, so that it can take over hot."""
+
+from __future__ import annotations
+
+import logging
+from typing import Final
+
+from scitq.domain import wire
+from scitq.domain.envelope import Lease
+from scitq.domain.snapshot import FINGERPRINT, dump, load
+from scitq.domain.state import State
+from scitq.errors import Malformed
+from scitq.handlers.patience import patiently
+from scitq.handlers.ports import Clock, Journal
+
+log = logging.getLogger(__name__)
+
+LEASE_S: Final = 4.0
+ASK_EVERY_S: Final = 1.0
+READ_AT_ONCE: Final = 5_000
+SNAPSHOT_EVERY: Final = 100_000
+
+
+class Standby:
+    """Follows the log under the name `holder`."""
+
+    def __init__(self, journal: Journal, clock: Clock, holder: str, *, snapshot_every: int = SNAPSHOT_EVERY) -> None:
+        self._journal, self._clock, self._holder = journal, clock, holder
+        self._snapshot_every = snapshot_every
+        self._snapshot_at = 0
+        self.state = State()
+
+    async def follow(self) -> Lease:
+        """The lease, once it is ours; the state is then at the end of the log."""
+        await self._start_from_snapshot()
+        lease: Lease | None = None
+        while lease is None:
+            if await self._catch_up():
+                continue
+            lease = await patiently(self._clock, lambda: self._journal.acquire(self._holder, LEASE_S))
+            if lease is None:
+                await self._snapshot_if_due()
+                await self._clock.sleep(ASK_EVERY_S)
+        while await self._catch_up():
+            pass
+        return lease
+
+    async def _start_from_snapshot(self) -> None:
+        found = await patiently(self._clock, lambda: self._journal.load_snapshot(FINGERPRINT))
+        if found is None:
+            return
+        position, data = found
+        try:
+            self.state, self._snapshot_at = load(data), position
+        except Malformed:
+            log.warning("the snapshot cannot be read; folding the whole log", extra={"position": position})
+
+    async def _catch_up(self) -> bool:
+        """Fold what is new, a page at a time; whether there may be more."""
+        page = await patiently(self._clock, lambda: self._journal.read(self.state.position, READ_AT_ONCE))
+        self.state.fold(wire.recorded(envelope) for envelope in page)
+        return len(page) == READ_AT_ONCE
+
+    async def _snapshot_if_due(self) -> None:
+        """Only a follower writes snapshots: writing one takes long."""
+        position = self.state.position
+        if position >= self._snapshot_at + self._snapshot_every:
+            self._snapshot_at = position
+            data = dump(self.state)
+            await patiently(self._clock, lambda: self._journal.save_snapshot(position, FINGERPRINT, data))

@@ -1,0 +1,391 @@
+"""An agent's decisions: what it starts, once; what it says; and how it picks up after a crash at any point."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import count
+from typing import Any
+
+import pytest
+
+from scitq.agents.core import MOST_AT_ONCE, Agent
+from scitq.agents.spool import Entry, Spool
+from scitq.domain.execution import Failed, Refused, Started, Succeeded
+from scitq.domain.messages import (
+    Applied,
+    Assign,
+    Cancel,
+    Heartbeat,
+    Reports,
+    Resend,
+    SayHello,
+    Settings,
+    Signal,
+    ToAgent,
+    Unwelcome,
+    Welcome,
+)
+
+
+class Crash(BaseException):
+    """The agent dies here."""
+
+
+class Machine:
+    """A disk and a shim, which outlive the agent. `dies_at` counts the agent's touches of the world."""
+
+    def __init__(self) -> None:
+        self.entries: list[Entry] = []
+        self.did: list[str] = []
+        self.marked: set[int] = set()
+        self.runs: set[int] = set()
+        self.ended: dict[int, int] = {}
+        self.dies_at = 0
+        self._touches = count(1)
+
+    def _touch(self) -> None:
+        if next(self._touches) == self.dies_at:
+            raise Crash
+
+    def write(self, entry: Entry) -> None:
+        self._touch()
+        self.entries.append(entry)
+        self._touch()
+
+    def start(self, execution: int, task: int) -> None:
+        self._touch()
+        if execution not in self.marked:
+            self.marked.add(execution)
+            self.runs.add(execution)
+            self.did.append(f"start {execution}")
+        self._touch()
+
+    def kill(self, execution: int) -> None:
+        self._touch()
+        if execution in self.runs:
+            self.runs.remove(execution)
+            self.ended[execution] = -9
+            self.did.append(f"kill {execution}")
+        self._touch()
+
+    def signal(self, execution: int, signal: int | str) -> None:
+        self.did.append(f"signal {execution} {signal}")
+
+    def running(self) -> Iterable[int]:
+        return set(self.runs)
+
+    def exits(self) -> Iterable[tuple[int, int]]:
+        return list(self.ended.items())
+
+    def started(self, execution: int) -> bool:
+        return execution in self.marked
+
+    def exit(self, execution: int, code: int) -> None:
+        self.runs.remove(execution)
+        self.ended[execution] = code
+
+    def agent(self) -> Agent:
+        """A new life of the agent on this machine, recovered."""
+        agent = Agent("spool", Spool.reopen(self.entries, self.write), self)
+        agent.recover()
+        return agent
+
+
+@pytest.fixture
+def machine() -> Machine:
+    return Machine()
+
+
+def tell(agent: Agent, *messages: ToAgent, epoch: int = 1, worker: int = 3, incarnation: str = "spool") -> None:
+    agent.on_post(epoch, worker, incarnation, messages)
+
+
+def welcomed(machine: Machine, concurrency: int = 2, applied: int = 0) -> Agent:
+    agent = machine.agent()
+    tell(agent, Welcome(3, "spool", applied), Settings(1, concurrency, 1, False))
+    return agent
+
+
+def sent(agent: Agent) -> tuple[Any, ...]:
+    reports = agent.reports()
+    return reports.reports if reports is not None else ()
+
+
+# Who we are ---------------------------------------------------------------------------------------------------
+
+
+def test_an_agent_that_is_not_welcomed_yet_starts_and_reports_nothing(machine: Machine) -> None:
+    agent = machine.agent()
+    agent.concurrency = 5
+    agent.spool.give(1, 1, None)
+    agent.start_what_fits()
+    assert agent.must_say_hello and machine.did == [] and agent.reports() is None
+
+
+def test_a_welcome_says_who_we_are_and_confirms_what_is_applied(machine: Machine) -> None:
+    welcomed(machine).spool.give(1, 1, None)
+    first = welcomed(machine)
+    first.start_what_fits()
+    again = welcomed(machine, applied=1)
+    assert (again.worker, again.must_say_hello, again.refused) == (3, False, None)
+    assert again.spool.reports == {} and again.reports() is None
+
+
+def test_an_agent_that_is_not_wanted_knows_why(machine: Machine) -> None:
+    agent = machine.agent()
+    tell(agent, Unwelcome("another agent is connected"), worker=0)
+    assert agent.must_say_hello and agent.refused == "another agent is connected"
+
+
+def test_a_stranger_to_the_engine_says_hello_again(machine: Machine) -> None:
+    agent = welcomed(machine)
+    tell(agent, SayHello())
+    assert agent.must_say_hello
+
+
+def test_an_engine_that_was_deposed_is_not_listened_to(machine: Machine) -> None:
+    agent = welcomed(machine)
+    tell(agent, Settings(2, 5, 0, False), epoch=4)
+    tell(agent, Assign(1, 1), Settings(3, 9, 0, True), epoch=3)
+    assert agent.spool.held == {} and (agent.concurrency, agent.paused) == (5, False)
+
+
+def test_what_was_meant_for_another_incarnation_is_not_listened_to(machine: Machine) -> None:
+    agent = welcomed(machine)
+    tell(agent, Assign(1, 1), incarnation="the one before")
+    assert agent.spool.held == {}
+
+
+def test_what_was_meant_for_the_worker_we_were_before_is_not_listened_to(machine: Machine) -> None:
+    agent = welcomed(machine)
+    tell(agent, Assign(1, 1), worker=2)
+    assert agent.spool.held == {}
+
+
+def test_settings_that_come_late_are_void(machine: Machine) -> None:
+    agent = welcomed(machine)
+    tell(agent, Settings(5, 7, 0, True), Settings(4, 1, 0, False))
+    assert (agent.concurrency, agent.paused, agent.heartbeat().settings) == (7, True, 5)
+    tell(agent, Welcome(8, "spool", 0), Settings(1, 2, 0, False), worker=8)
+    assert (agent.concurrency, agent.paused) == (2, False), "as another worker we begin anew"
+
+
+# Starting -----------------------------------------------------------------------------------------------------
+
+
+def test_what_is_assigned_is_started_as_far_as_there_is_room_oldest_first(machine: Machine) -> None:
+    agent = welcomed(machine, concurrency=2)
+    tell(agent, Assign(1, 11, {"command": "a"}), Assign(2, 12), Assign(3, 13))
+    agent.start_what_fits()
+    assert machine.did == ["start 1", "start 2"]
+    assert agent.spool.held == {1: "running", 2: "running", 3: "pending"}
+    assert sent(agent) == (Started(1), Started(2))
+    machine.exit(1, 0)
+    agent.on_exit(1, 0)
+    agent.start_what_fits()
+    assert machine.did[2:] == ["start 3"]
+
+
+def test_an_assignment_that_comes_twice_is_one(machine: Machine) -> None:
+    agent = welcomed(machine)
+    tell(agent, Assign(1, 11))
+    agent.start_what_fits()
+    tell(agent, Assign(1, 11))
+    agent.start_what_fits()
+    assert machine.did == ["start 1"] and sent(agent) == (Started(1),)
+
+
+def test_a_paused_agent_starts_nothing_and_ends_what_runs_as_usual(machine: Machine) -> None:
+    agent = welcomed(machine)
+    tell(agent, Assign(1, 11))
+    agent.start_what_fits()
+    tell(agent, Settings(2, 2, 0, True), Assign(2, 12))
+    agent.start_what_fits()
+    machine.exit(1, 3)
+    agent.on_exit(1, 3)
+    assert machine.did == ["start 1"] and sent(agent) == (Started(1), Failed(1, 3))
+
+
+def test_what_is_taken_back_is_killed_and_a_late_copy_of_its_assignment_starts_nothing(machine: Machine) -> None:
+    agent = welcomed(machine)
+    tell(agent, Assign(1, 11))
+    agent.start_what_fits()
+    tell(agent, Cancel(1))
+    agent.on_exit(1, -9)
+    tell(agent, Assign(1, 11))
+    agent.start_what_fits()
+    assert machine.did == ["start 1", "kill 1"] and agent.spool.held == {}
+    assert sent(agent) == (Started(1),), "how it ended interests nobody any more"
+
+
+def test_what_is_taken_back_before_it_comes_is_never_started(machine: Machine) -> None:
+    agent = welcomed(machine)
+    tell(agent, Cancel(1))
+    tell(agent, Assign(1, 11))
+    agent.start_what_fits()
+    assert machine.did == [] and agent.heartbeat() == Heartbeat(3, "spool", {}, 1)
+
+
+def test_a_signal_goes_to_what_runs(machine: Machine) -> None:
+    agent = welcomed(machine)
+    tell(agent, Assign(1, 11))
+    agent.start_what_fits()
+    tell(agent, Signal(1, 15), Signal(1, "pause"))
+    assert machine.did[1:] == ["signal 1 15", "signal 1 pause"]
+
+
+# Reporting ----------------------------------------------------------------------------------------------------
+
+
+def running_many(machine: Machine, executions: int) -> Agent:
+    agent = welcomed(machine, concurrency=executions)
+    tell(agent, *(Assign(id, id) for id in range(1, executions + 1)))
+    agent.start_what_fits()
+    return agent
+
+
+def test_each_report_is_sent_once_until_it_is_asked_for_again(machine: Machine) -> None:
+    agent = running_many(machine, 3)
+    assert agent.reports() == Reports(3, "spool", 1, 1, (Started(1), Started(2), Started(3)))
+    assert agent.reports() is None
+    agent.send_again()
+    assert len(sent(agent)) == 3
+
+
+def test_what_is_applied_is_not_kept_and_the_floor_says_so(machine: Machine) -> None:
+    agent = running_many(machine, 3)
+    sent(agent)
+    tell(agent, Applied(2))
+    assert list(agent.spool.reports) == [3]
+    agent.send_again()
+    assert agent.reports() == Reports(3, "spool", 3, 3, (Started(3),))
+
+
+def test_a_gap_is_filled_from_where_the_engine_asks_and_never_below_the_floor(machine: Machine) -> None:
+    agent = running_many(machine, 3)
+    sent(agent)
+    tell(agent, Resend(2))
+    assert sent(agent) == (Started(2), Started(3))
+    tell(agent, Applied(2), Resend(1))
+    assert agent.reports() == Reports(3, "spool", 3, 3, (Started(3),))
+
+
+def test_a_confirmation_of_what_was_not_sent_again_yet_moves_on(machine: Machine) -> None:
+    agent = running_many(machine, 3)
+    sent(agent)
+    agent.send_again()
+    tell(agent, Applied(3))
+    assert agent.reports() is None
+
+
+def test_many_reports_are_sent_in_parts(machine: Machine) -> None:
+    agent = running_many(machine, MOST_AT_ONCE + 5)
+    first, second = agent.reports(), agent.reports()
+    assert first is not None and second is not None and agent.reports() is None
+    assert (len(first.reports), second.first, len(second.reports)) == (MOST_AT_ONCE, MOST_AT_ONCE + 1, 5)
+
+
+def test_a_heartbeat_tells_what_is_held(machine: Machine) -> None:
+    agent = running_many(machine, 2)
+    tell(agent, Assign(9, 9))
+    machine.exit(1, 0)
+    agent.on_exit(1, 0)
+    assert agent.heartbeat().held == {1: "ended", 2: "running", 9: "pending"}
+
+
+def test_an_exit_is_reported_once(machine: Machine) -> None:
+    agent = running_many(machine, 1)
+    machine.exit(1, 0)
+    agent.on_exit(1, 0)
+    agent.on_exit(1, 0)
+    agent.on_exit(77, 0)
+    assert sent(agent) == (Started(1), Succeeded(1))
+
+
+# After a crash ------------------------------------------------------------------------------------------------
+
+
+def test_what_ran_on_while_the_agent_was_away_is_still_held(machine: Machine) -> None:
+    running_many(machine, 1)
+    again = welcomed(machine)
+    assert again.spool.held == {1: "running"} and sent(again) == (Started(1),)
+
+
+def test_what_ended_while_the_agent_was_away_is_reported(machine: Machine) -> None:
+    running_many(machine, 2)
+    machine.exit(1, 0)
+    machine.exit(2, 7)
+    assert sent(welcomed(machine)) == (Started(1), Started(2), Succeeded(1), Failed(2, 7))
+
+
+def test_what_was_cut_off_by_a_reboot_is_given_back(machine: Machine) -> None:
+    running_many(machine, 1)
+    machine.runs.clear()
+    assert sent(welcomed(machine))[1:] == (Refused(1, "the machine was restarted"),)
+
+
+def test_what_had_not_started_when_the_machine_went_down_is_simply_started(machine: Machine) -> None:
+    tell(welcomed(machine), Assign(1, 11))
+    again = welcomed(machine)
+    again.start_what_fits()
+    assert machine.did == ["start 1"]
+
+
+def test_recovering_twice_says_nothing_new(machine: Machine) -> None:
+    running_many(machine, 2)
+    machine.exit(1, 0)
+    machine.runs.clear()
+    agent = machine.agent()
+    before = list(machine.entries)
+    agent.recover()
+    assert machine.entries == before
+
+
+def live(machine: Machine) -> None:
+    """A whole life: started, one taken back, one ended well and one badly, all of it confirmed as far as it goes."""
+    agent = welcomed(machine, concurrency=3)
+    tell(agent, *(Assign(id, 10 + id) for id in (1, 2, 3)))
+    agent.start_what_fits()
+    tell(agent, Cancel(3))
+    for id, code in ((1, 0), (2, 4)):
+        if id in machine.runs:
+            machine.exit(id, code)
+        agent.on_exit(id, code)
+    reports = agent.reports()
+    if reports is not None:
+        tell(agent, Applied(reports.first + len(reports.reports) - 1))
+
+
+def touches_of_a_life() -> int:
+    machine = Machine()
+    live(machine)
+    return next(machine._touches) - 1
+
+
+@pytest.mark.parametrize("at", range(1, touches_of_a_life() + 1))
+def test_a_crash_at_any_point_starts_nothing_twice_and_loses_no_result(at: int) -> None:
+    """The engine says again what it said; what was reported before counts as it was applied."""
+    machine = Machine()
+    machine.dies_at = at
+    with pytest.raises(Crash):
+        live(machine)
+    machine.dies_at = 0
+    live(machine)
+    assert sorted(machine.did) in (
+        ["kill 3", "start 1", "start 2", "start 3"],
+        ["start 1", "start 2"],  # the third was known as taken back before it came again
+    )
+    ends = [
+        entry.report for entry in machine.entries if hasattr(entry, "report") and not isinstance(entry.report, Started)
+    ]
+    assert [end for end in ends if end.execution != 3] == [Succeeded(1), Failed(2, 4)] or len(ends) == 2
+    assert {type(end) for end in ends} <= {Succeeded, Failed}
+    again = machine.agent()
+    assert again.spool.held == {} and not machine.runs
+
+
+def test_a_crash_between_starting_and_writing_it_down_is_completed_by_the_shim(machine: Machine) -> None:
+    tell(welcomed(machine), Assign(1, 11))
+    machine.start(1, 11)
+    machine.exit(1, 0)
+    assert sent(welcomed(machine)) == (Started(1), Succeeded(1))
