@@ -9,7 +9,7 @@ from scitq.domain import execution as ex
 from scitq.domain import task as tk
 from scitq.domain import wire
 from scitq.domain import worker as wk
-from scitq.domain.envelope import GENESIS, Envelope, Mark, seal
+from scitq.domain.envelope import GENESIS, Envelope, Mark
 from scitq.domain.wire import Event, Recorded
 
 UNDER_WAY = 100
@@ -55,29 +55,11 @@ def history(tasks: int) -> list[Recorded]:
 
 def sealed(log: Sequence[Recorded]) -> list[Envelope]:
     """The log as it is stored, with a mark on all that workers reported."""
-    chain: list[Envelope] = []
     versions: dict[str, int] = {}
-    previous = GENESIS
+    numbered: list[Recorded] = []
     for one in log:
-        assert not isinstance(one.event, wire.Erased)
-        type_, schema = wire.name_of(one.event)
         version = versions[one.stream] = versions.get(one.stream, 0) + 1
         reported = isinstance(one.event, ex.ExecutionAccepted | ex.ExecutionStarted | ex.ExecutionSucceeded)
-        envelope = seal(
-            previous,
-            position=one.position,
-            stream=one.stream,
-            version=version,
-            type=type_,
-            schema=schema,
-            time=one.time,
-            actor=one.actor,
-            command=one.position,
-            cause=0,
-            epoch=1,
-            mark=Mark(1, "0f3c", one.position) if reported else None,
-            payload=wire.encode(one.event),
-        )
-        previous = envelope.hash
-        chain.append(envelope)
-    return chain
+        mark = Mark(1, "0f3c", one.position) if reported else None
+        numbered.append(one._replace(version=version, command=one.position, mark=mark))
+    return wire.seal_all(GENESIS, numbered, 1)

@@ -119,17 +119,8 @@ class ExecutionSignalled:
     signal: int
 
 
-ExecutionEvent = (
-    ExecutionAssigned
-    | ExecutionAccepted
-    | ExecutionStarted
-    | ExecutionSucceeded
-    | ExecutionFailed
-    | ExecutionCancelled
-    | ExecutionRefused
-    | ExecutionLost
-    | ExecutionRecovered
-    | ExecutionSignalled
+ExecutionEvent = (ExecutionAssigned | ExecutionAccepted | ExecutionStarted | ExecutionSucceeded | ExecutionFailed) | (
+    ExecutionCancelled | ExecutionRefused | ExecutionLost | ExecutionRecovered | ExecutionSignalled
 )
 
 # State --------------------------------------------------------------------------------------------------------
@@ -149,37 +140,34 @@ class Execution:
         return self.status in LIVE
 
 
+_STATUS_AFTER: Final[dict[type[object], Status]] = {
+    ExecutionAccepted: "accepted",
+    ExecutionStarted: "running",
+    ExecutionSucceeded: "succeeded",
+    ExecutionFailed: "failed",
+    ExecutionCancelled: "cancelled",
+    ExecutionRefused: "refused",
+    ExecutionLost: "lost",
+}
+
+
 def _with(execution: Execution, status: Status) -> Execution:
     return Execution(execution.id, execution.task, execution.worker, status)
 
 
 def evolve(execution: Execution | None, event: ExecutionEvent) -> Execution | None:
     """The attempt after the event."""
-    if isinstance(event, ExecutionAssigned):
-        return Execution(event.execution, event.task, event.worker, "pending")
-    if execution is None:
-        return None
     match event:
-        case ExecutionAccepted():
-            return _with(execution, "accepted")
-        case ExecutionStarted():
-            return _with(execution, "running")
-        case ExecutionSucceeded():
-            return _with(execution, "succeeded")
-        case ExecutionFailed():
-            return _with(execution, "failed")
-        case ExecutionCancelled():
-            return _with(execution, "cancelled")
-        case ExecutionRefused():
-            return _with(execution, "refused")
-        case ExecutionLost():
-            return _with(execution, "lost")
+        case ExecutionAssigned():
+            return Execution(event.execution, event.task, event.worker, "pending")
+        case _ if execution is None:
+            return None
         case ExecutionRecovered():
             return _with(execution, event.status)
         case ExecutionSignalled():
             return execution
         case _:
-            assert_never(event)
+            return _with(execution, _STATUS_AFTER[type(event)])
 
 
 # Commands: what a worker reports, and what the engine decides by itself -------------------------------------------

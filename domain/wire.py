@@ -6,14 +6,14 @@ that changes gets a new version in `CURRENT`, one function in `UPCASTERS`, and a
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import MISSING, dataclass, fields
 from typing import Any, Final, NamedTuple
 
 import orjson
 
 from scitq.domain import batch, engine_log, execution, task, worker
-from scitq.domain.envelope import Envelope, Mark, read_mark
+from scitq.domain.envelope import Envelope, Mark, read_mark, seal
 from scitq.errors import Malformed, UnknownEvent
 
 Event = task.TaskEvent | worker.WorkerEvent | batch.BatchEvent | engine_log.EngineEvent
@@ -131,3 +131,19 @@ def recorded(envelope: Envelope) -> Recorded:
     event = decode(type_, schema, payload, position)
     mark = None if header.endswith(b"null]") else read_mark(header)
     return Recorded(position, stream, version, time, actor, command, cause, mark, event)
+
+
+def seal_all(previous: bytes, events: Iterable[Recorded], epoch: int) -> list[Envelope]:
+    """These events as they are stored, chained one behind the other to the hash `previous`."""
+    sealed: list[Envelope] = []
+    for one in events:
+        assert not isinstance(one.event, Erased)
+        name, schema = name_of(one.event)
+        envelope = seal(
+            previous, position=one.position, stream=one.stream, version=one.version, type=name, schema=schema,
+            time=one.time, actor=one.actor, command=one.command, cause=one.cause, epoch=epoch, mark=one.mark,
+            payload=encode(one.event),
+        )  # fmt: skip
+        previous = envelope.hash
+        sealed.append(envelope)
+    return sealed

@@ -1,26 +1,20 @@
-"""What agents say: that they are there, what happened, and what they hold."""
+"""What agents say of themselves: that they are there, and what they hold."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 from scitq.domain import worker as workers
-from scitq.domain.engine_log import ReportFailed
-from scitq.domain.envelope import Mark
-from scitq.domain.execution import Report
 from scitq.domain.messages import (
     AgentHello,
-    Applied,
     Heartbeat,
-    Reports,
-    Resend,
     SayHello,
     Unwelcome,
     Welcome,
 )
 from scitq.domain.worker import NoteContact, Worker
 from scitq.errors import Rejected
-from scitq.handlers.actions import OnExecution, OnWorker
+from scitq.handlers.actions import OnWorker
 from scitq.handlers.contacts import Contact
 from scitq.handlers.leases import OFFLINE_AFTER_S, compare
 from scitq.handlers.overlay import Overlay, Stumbled, ToWorker, settings_of
@@ -44,7 +38,7 @@ def take_hello(turn: Overlay, message: AgentHello) -> None:
         turn.outcome.messages.append(ToWorker(0, hello.incarnation, Unwelcome(str(refusal)), message.reply_to))
         return
     worker = state.workers[id]
-    contact = _heard(turn, worker)
+    contact = heard(turn, worker)
     welcome = Welcome(id, worker.incarnation, contact.applied)
     turn.outcome.messages.append(ToWorker(id, worker.incarnation, welcome, message.reply_to))
     turn.say(id, settings_of(worker))
@@ -55,36 +49,12 @@ def _declare(turn: Overlay, known: int | None, hello: workers.Hello) -> None:
         turn.record(event)
 
 
-def take_reports(turn: Overlay, message: Reports) -> None:
-    """What happened at an agent, in its own order: what comes early is held, what comes again changes nothing."""
-    worker = _known(turn, message.worker, message.incarnation)
-    if worker is None:
-        return
-    contact = _heard(turn, worker)
-    for number, report in contact.in_order(message.first, message.floor, message.reports):
-        turn.on_behalf(f"worker:{worker.id}", mark=Mark(worker.id, worker.incarnation, number))
-        try:
-            turn.whole(_take_report, turn, worker.id, report)
-        except (Rejected, Stumbled) as error:
-            turn.record(ReportFailed(worker.id, number, repr(report)[:1000], str(error)))
-    turn.on_behalf("engine")
-    turn.say(worker.id, Applied(contact.applied))
-    if contact.ahead:
-        turn.say(worker.id, Resend(contact.applied + 1))
-
-
-def _take_report(turn: Overlay, worker: int, report: Report) -> None:
-    execution = turn.state.executions.get(report.execution)
-    if execution is not None and execution.worker == worker:
-        turn.do(OnExecution(report.execution, report))
-
-
 def take_heartbeat(turn: Overlay, message: Heartbeat) -> None:
     """An agent lives: compare what it holds with what it should hold, both ways."""
-    worker = _known(turn, message.worker, message.incarnation)
+    worker = known_worker(turn, message.worker, message.incarnation)
     if worker is None:
         return
-    _heard(turn, worker)
+    heard(turn, worker)
     turn.on_behalf(f"worker:{worker.id}")
     actions, messages = compare(turn.state, worker, message.held)
     for action in actions:
@@ -95,7 +65,8 @@ def take_heartbeat(turn: Overlay, message: Heartbeat) -> None:
         turn.say(worker.id, settings_of(turn.state.workers[worker.id]))
 
 
-def _known(turn: Overlay, id: int, incarnation: str) -> Worker | None:
+def known_worker(turn: Overlay, id: int, incarnation: str) -> Worker | None:
+    """The worker that speaks; one that is not known is asked to introduce itself."""
     worker = turn.state.workers.get(id)
     if worker is None or worker.incarnation != incarnation:
         turn.outcome.messages.append(ToWorker(id, incarnation, SayHello()))
@@ -103,7 +74,8 @@ def _known(turn: Overlay, id: int, incarnation: str) -> Worker | None:
     return worker
 
 
-def _heard(turn: Overlay, worker: Worker) -> Contact:
+def heard(turn: Overlay, worker: Worker) -> Contact:
+    """The worker was heard: it is online, if it was not."""
     mark = turn.state.marks.get(worker.id)
     applied = mark.sequence if mark is not None and mark.incarnation == worker.incarnation else 0
     contact = turn.contacts.heard(worker.id, worker.incarnation, applied, turn.at.steady)

@@ -17,7 +17,7 @@ from typing import Final
 from scitq.domain import wire
 from scitq.domain.commands import CreateTasks, Request
 from scitq.domain.engine_log import EngineStarted
-from scitq.domain.envelope import GENESIS, Append, Envelope, Lease, seal
+from scitq.domain.envelope import GENESIS, Append, Lease
 from scitq.domain.messages import Assign, Reports
 from scitq.domain.state import State
 from scitq.handlers import loading
@@ -111,7 +111,7 @@ class Engine:
         """Append the turn; then, and only then, let everybody know."""
         assert self.lease is not None
         epoch = self.lease.epoch
-        envelopes = self._seal(outcome, epoch)
+        envelopes = wire.seal_all(self._hash, outcome.events, epoch)
         if outcome.events or outcome.answers or outcome.messages or outcome.replies:
             append = Append(epoch, envelopes, outcome.answers, outcome.erasures)
             await patiently(self._clock, lambda: self._journal.append(append))
@@ -129,22 +129,6 @@ class Engine:
             await self._bus.reply(outcome.replies)
         if deliveries:
             await self._bus.done(deliveries)
-
-    def _seal(self, outcome: Outcome, epoch: int) -> list[Envelope]:
-        """Chain the turn's events behind the log's."""
-        sealed: list[Envelope] = []
-        previous = self._hash
-        for one in outcome.events:
-            assert not isinstance(one.event, wire.Erased)
-            name, schema = wire.name_of(one.event)
-            envelope = seal(
-                previous, position=one.position, stream=one.stream, version=one.version, type=name, schema=schema,
-                time=one.time, actor=one.actor, command=one.command, cause=one.cause, epoch=epoch, mark=one.mark,
-                payload=wire.encode(one.event),
-            )  # fmt: skip
-            previous = envelope.hash
-            sealed.append(envelope)
-        return sealed
 
     async def _posts(self, outcome: Outcome, epoch: int) -> list[Post]:
         """The turn's messages, one post for each agent, with the texts of the tasks assigned."""

@@ -13,7 +13,7 @@ from scitq.domain import worker as workers
 from scitq.domain.commands import Request
 from scitq.domain.messages import AgentHello, FromAgent, Heartbeat, Reports
 from scitq.domain.state import State
-from scitq.handlers import agents, users
+from scitq.handlers import agents, reports, users
 from scitq.handlers.contacts import Contacts
 from scitq.handlers.overlay import Instant, Loaded, Outcome, Overlay
 
@@ -29,7 +29,7 @@ def turn(state: State, contacts: Contacts, loaded: Loaded, inputs: Sequence[Inpu
             case Request():
                 users.take_request(overlay, one)
             case Reports():
-                _take(overlay, agents.take_reports, one)
+                _take(overlay, reports.take_reports, one)
             case Heartbeat():
                 _take(overlay, agents.take_heartbeat, one)
             case AgentHello():
@@ -44,15 +44,3 @@ def _take(overlay: Overlay, take: Callable[..., None], message: Reports | Heartb
     overlay.on_behalf("engine")
     if not overlay.guarded("agents", workers.stream(message.worker), take, overlay, message):
         overlay.contacts.forget(message.worker)
-
-
-def needs(state: State, inputs: Sequence[Input]) -> tuple[set[int], set[int], list[str]]:
-    """What the load step must look up: tasks that were forgotten, tasks whose texts are to be erased, request ids."""
-    named: set[int] = set()
-    erase: set[int] = set()
-    ids: list[str] = []
-    for one in inputs:
-        if isinstance(one, Request):
-            ids.append(one.id)
-            users.tasks_named(one.command, named, erase)
-    return {id for id in named if id not in state.tasks}, erase, ids

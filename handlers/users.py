@@ -7,7 +7,7 @@ from typing import Final
 
 import orjson
 
-from scitq.domain.commands import Command, CreateTasks, EraseTask, Request, RequireTasks, SteerTasks, TaskSpec
+from scitq.domain.commands import CreateTasks, Request, TaskSpec
 from scitq.domain.engine_log import CommandFailed
 from scitq.domain.envelope import Answer
 from scitq.domain.task import CreateTask
@@ -69,21 +69,3 @@ def _referred(turn: Overlay, first: int, number: int, other: int) -> int:
             f"task {number + 1} of the request requires number {-other} of it, which does not come before it"
         )
     return first - other - 1
-
-
-def tasks_named(command: Command, cold: set[int], erase: set[int]) -> None:
-    """Add the tasks that deciding the command looks at."""
-    match command:
-        case CreateTasks():
-            for spec in command.tasks:
-                cold.update(other for other in spec.requires if other > 0)
-        case SteerTasks():
-            cold.update(command.tasks)
-        case RequireTasks():
-            cold.add(command.task)
-            cold.update(command.requires)
-        case EraseTask():
-            cold.add(command.task)
-            erase.add(command.task)
-        case _:
-            pass

@@ -20,7 +20,7 @@ from scitq.domain.messages import Assign, Reports
 from scitq.domain.state import State
 from scitq.domain.task import ReleaseTask
 from scitq.errors import LeaseLost, Rejected, StoreUnavailable
-from scitq.handlers import agents, engine, leases, overlay, users
+from scitq.handlers import agents, engine, leases, overlay, reports, users
 from scitq.handlers.actions import OnExecution, OnTask
 from scitq.handlers.contacts import Contact, Contacts
 from scitq.handlers.engine import Engine
@@ -61,7 +61,7 @@ _OWNERS: dict[int, dict[int, int]] = {}
 def no_fence() -> Iterator[None]:
     """A report is taken for the task's current execution, whichever one it is about."""
     _OWNERS.clear()
-    with mock.patch.object(agents, "_take_report", _any_report_counts):
+    with mock.patch.object(reports, "_take_report", _any_report_counts):
         yield
 
 

@@ -22,8 +22,9 @@ from scitq.domain.state import State
 from scitq.domain.wire import Erased, Event, Recorded
 from scitq.domain.worker import Hello
 from scitq.handlers.contacts import Contacts
+from scitq.handlers.loading import needs
 from scitq.handlers.overlay import Instant, Loaded, Outcome, Overlay, Reply
-from scitq.handlers.turn import Input, needs, turn
+from scitq.handlers.turn import Input, turn
 
 SECOND = 1_000_000
 MINUTE = 60 * SECOND
