@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.stores import Writer, stores
-from scitq.store.chain import verify
+from scitq.store.chain import in_bulk, verify
 
 ROUNDS = 3
 
@@ -25,10 +25,11 @@ def main(events: int) -> None:
             count = writer.head.position
             reads, proofs = [], []
             for _ in range(ROUNDS):
-                begin = time.perf_counter()
-                deque(writer.journal.stream(), maxlen=0)
-                middle = time.perf_counter()
-                assert verify(writer.journal.stream()) == writer.head
+                with in_bulk():
+                    begin = time.perf_counter()
+                    deque(writer.journal.stream(), maxlen=0)
+                    middle = time.perf_counter()
+                    assert verify(writer.journal.stream()) == writer.head
                 proofs.append(count / (time.perf_counter() - middle))
                 reads.append(count / (middle - begin))
             table.add_row(name, f"{count:,}", f"{max(reads):,.0f}", f"{max(proofs):,.0f}")

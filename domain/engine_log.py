@@ -39,7 +39,7 @@ class ReportFailed:
 
 @dataclass(frozen=True, slots=True)
 class ReactorFailed:
-    """A reactor stumbled over one object: it is tried again at every turn, and said once."""
+    """A reactor stumbled over one object. Said once; those that keep a balance try again at every turn."""
 
     reactor: str
     subject: str

@@ -193,6 +193,11 @@ def parse(body: bytes, actor: str) -> Request:
     except orjson.JSONEncodeError as error:
         raise Malformed(f"the command is nested too deeply: {error}") from error
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place = ".".join(str(part) for part in first["loc"]) or "the request"
-        raise Malformed(f"{place}: {first['msg']}") from error
+        raise Malformed(place_of(error, "the request")) from error
+
+
+def place_of(error: ValidationError, whole: str) -> str:
+    """The first thing that is wrong, in words, and where it is."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    place = ".".join(str(part)[:100] for part in first["loc"]) or whole
+    return f"{place}: {first['msg'][:1000]}"

@@ -43,6 +43,7 @@ def dump(state: State) -> bytes:
             "deadlines": list(state.deadlines.items()),
             "served": state.served,
             "met": list(state.met),
+            "erased": list(state.erased),
         }
     )
 
@@ -57,6 +58,7 @@ def load(data: bytes) -> State:
         for row in content["workers"]:
             state.restore_worker(Worker(*_tuples(row)))
         state.met = dict.fromkeys(content["met"])
+        state.erased = dict.fromkeys(content["erased"])
         for row in content["tasks"]:
             state.restore_task(Task(*_tuples(row)))
         for row in content["executions"]:

@@ -48,6 +48,7 @@ class State:
         self.marks: dict[int, Mark] = {}  # worker: its last report that left an event
         self.failing: dict[tuple[str, str], str] = {}  # (reactor, subject): error, since it was said
         self.deadlines: dict[int, int] = {}  # execution: when its present step has taken too long
+        self.erased: dict[int, None] = {}  # tasks whose texts are gone: what the log still says of them is skipped
         self.served: dict[str, int] = {}  # batch: its last execution, for turns between batches
         # derived from the above
         self.names: dict[str, int] = {}  # worker name: id
@@ -150,7 +151,7 @@ class State:
         new = tasks.evolve(old, event)
         if event.task > self.last_task:
             self.last_task = event.task
-        if new is not None:
+        if new is not None and event.task not in self.erased:
             self._put_task(old, new)
 
     def _on_execution(self, event: executions.ExecutionEvent) -> None:
@@ -180,16 +181,25 @@ class State:
             self.drop(mine, new.id)
             self._touch_worker(new.worker)
         if old is None or old.status != new.status:
-            self._set_deadline(new, task)
+            self._set_deadline(new, task, self.time)
 
-    def _set_deadline(self, execution: Execution, task: Task) -> None:
+    def _set_deadline(self, execution: Execution, task: Task, began: int) -> None:
         allowed_s = {"accepted": task.download_timeout_s, "running": task.run_timeout_s}.get(execution.status)
         if allowed_s:
-            deadline = self.time + allowed_s * 1_000_000
+            deadline = began + allowed_s * 1_000_000
             self.put(self.deadlines, execution.id, deadline)
             heappush(self._due, (deadline, execution.id))
         else:
             self.drop(self.deadlines, execution.id)
+
+    def _allow_longer(self, old: Task, new: Task) -> None:
+        """A live task was given another time limit: its deadline moves by the difference."""
+        execution = self.executions[new.execution]
+        name = {"accepted": "download_timeout_s", "running": "run_timeout_s"}.get(execution.status)
+        before, after = (getattr(old, name), getattr(new, name)) if name else (None, None)
+        if before != after:
+            began = self.deadlines[execution.id] - before * 1_000_000 if before else self.time
+            self._set_deadline(execution, new, began)
 
     def _put_task(self, old: Task | None, new: Task) -> None:
         was = old.waits_for if old is not None else ()
@@ -201,6 +211,8 @@ class State:
             left = self.executions.get(old.execution)
             if left is not None and left.status == "lost":
                 self.drop(self.executions, old.execution)
+        if old is not None and old.live and old.execution == new.execution:
+            self._allow_longer(old, new)
         if new.ready and (old is None or not old.ready or (old.batch, old.priority) != (new.batch, new.priority)):
             self._queue(new)
         if new.over:
@@ -271,6 +283,8 @@ class State:
         match event:
             case engine_log.EngineStarted():
                 self.mark_all_dirty()
+            case engine_log.PayloadErased():
+                self.put(self.erased, event.task, None)
             case engine_log.ReactorFailed():
                 self.put(self.failing, (event.reactor, event.subject), event.error)
             case engine_log.ReactorRecovered():
@@ -279,10 +293,11 @@ class State:
                 pass  # recorded for people; nothing is decided on it
 
     def _on_erased(self, recorded: Recorded) -> None:
-        """Only the texts of a task that has ended are erased: nothing depends on them but that its id was given."""
+        """The first event of an erased task. It had ended: nothing of it matters any more but that its id was given."""
         kind, _, id = recorded.stream.partition("-")
         if kind == "task":
             self.last_task = max(self.last_task, int(id))
+            self.put(self.erased, int(id), None)
 
     # Snapshots (`snapshot.py`) ----------------------------------------------------------------------------------
 
@@ -399,6 +414,7 @@ class State:
             "failing": self.failing,
             "deadlines": self.deadlines,
             "served": self.served,
+            "erased": self.erased,
             "names": self.names,
             "active": {worker: held for worker, held in self.active.items() if held},
             "unmet": self.unmet,

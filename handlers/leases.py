@@ -9,6 +9,7 @@ from scitq.domain.batch import BatchStopped
 from scitq.domain.execution import CancelExecution, LoseExecution, RecoverExecution
 from scitq.domain.messages import Assign, Cancel, HeldStatus, ToAgent
 from scitq.domain.state import State
+from scitq.domain.steering import TaskEdited
 from scitq.domain.worker import NoteSilence, Worker, WorkerDeleted, WorkerLost, WorkerPaused, WorkerReincarnated
 from scitq.handlers.actions import Action, OnExecution, OnWorker
 from scitq.handlers.contacts import Contacts
@@ -68,6 +69,14 @@ def on_batch_stopped(event: BatchStopped, state: State) -> Iterable[Action]:
         id for held in state.active.values() for id, task in held.items() if state.tasks[task].batch == event.batch
     ]
     return _take_back(state, in_batch, "batch stopped")
+
+
+def on_task_edited(event: TaskEdited, state: State) -> Iterable[Action]:
+    """Moved into a stopped batch: what has not started does not start."""
+    task = state.tasks.get(event.task)
+    if task is None or not task.live or not state.batch(task.batch).stopped:
+        return []
+    return _take_back(state, [task.execution], "batch stopped")
 
 
 def _lose_all(state: State, worker: int, reason: str) -> list[Action]:

@@ -29,6 +29,7 @@ REACTORS: Final[dict[type[Any], tuple[Callable[[Any, State], Iterable[Action]], 
     executions.ExecutionSucceeded: (requirements.on_execution_succeeded,),
     executions.ExecutionFailed: (retry.on_execution_failed, requirements.on_execution_failed),
     tasks.TaskDeleted: (requirements.on_task_deleted,),
+    tasks.TaskEdited: (leases.on_task_edited,),
     tasks.TaskRelaunched: (requirements.on_task_relaunched,),
     workers.WorkerLost: (leases.on_worker_lost,),
     workers.WorkerReincarnated: (leases.on_worker_reincarnated,),
@@ -201,6 +202,7 @@ class Overlay:
         try:
             self.whole(work, *args)
         except (Rejected, Stumbled) as error:
+            self.on_behalf("engine")
             if key not in self.state.failing:
                 self.record(engine_log.ReactorFailed(reactor, subject, str(error)))
             return False
@@ -216,7 +218,7 @@ class Overlay:
             self.outcome.messages.append(ToWorker(worker, known.incarnation, message))
 
     def _tell(self, event: Event) -> None:
-        """Tell the agent whom the event concerns. All of it could be found out again from its next heartbeat."""
+        """Tell the agent whom the event concerns. What it must not miss is found out again from its next heartbeat."""
         match event:
             case executions.ExecutionAssigned():
                 self.say(event.worker, Assign(event.execution, event.task))

@@ -1,17 +1,17 @@
 """Every error scitq raises on purpose.
 
-    ScitqError
-    ├── Rejected              a command that is impossible; its text is for the user
-    ├── Malformed             a message, an event or a setting that cannot be understood
-    │   └── UnknownEvent      an event of a type or version this release does not know
-    └── StoreError            the event store did not do as it was asked
-        ├── LeaseLost         another engine holds the lease; this one must exit
-        ├── OutcomeUnknown    the answer to a commit was lost: it may have happened
-        ├── StoreUnavailable  nothing was written; try again later
-        │   └── StoreFull     nothing was written: no space is left
-        ├── VersionConflict   a stream is not at the version that was expected
-        ├── SchemaMismatch    the database is not at the schema this release needs
-        └── Corrupt           what is stored is not what was written
+ScitqError
+├── Rejected              a command that is impossible; its text is for the user
+├── Malformed             a message, an event or a setting that cannot be understood
+│   └── UnknownEvent      an event of a type or version this release does not know
+└── StoreError            the event store did not do as it was asked
+    ├── LeaseLost         another engine holds the lease; this one must exit
+    ├── OutcomeUnknown    the answer to a commit was lost: it may have happened
+    ├── StoreUnavailable  nothing was written; try again later
+    │   └── StoreFull     nothing was written: no space is left
+    ├── VersionConflict   a stream is not at the version that was expected
+    ├── SchemaMismatch    the database is not at the schema this release needs
+    └── Corrupt           what is stored is not what was written
 """
 
 

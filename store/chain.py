@@ -8,7 +8,9 @@ hash behind the change too: against that, a checkpoint is exported and kept some
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import gc
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -91,6 +93,16 @@ def verify(envelopes: Iterable[Envelope], *, checkpoints: Sequence[Checkpoint] =
         raise Corrupt(expected + 1, f"it is missing: the log once reached position {max(marks)}")
     _erasures(empty, erased, after=start.position)
     return head
+
+
+@contextmanager
+def in_bulk() -> Iterator[None]:
+    """For reading a whole log: millions of tuples and not one cycle, through which the collector would only wade."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def _compare(marks: dict[int, set[bytes]], start: Head) -> None:

@@ -20,7 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from scitq.cli.eventlog import as_json, clean, iso, moment, row, table
 from scitq.domain.envelope import Envelope
 from scitq.errors import Malformed, Rejected, ScitqError
-from scitq.store.chain import Checkpoint, read_checkpoint, verify, write_checkpoint
+from scitq.store.chain import Checkpoint, in_bulk, read_checkpoint, verify, write_checkpoint
 from scitq.store.health import exists, look_over
 from scitq.store.journal import Journal, open_journal
 from scitq.store.upgrade import upgrade, upgrade_sql
@@ -143,7 +143,7 @@ def event_verify(
     """Prove that no event was changed, removed or slipped in."""
     checkpoints = [read_checkpoint(file) for file in against or []]
     begin = time.monotonic()
-    with _journal(store) as journal:
+    with _journal(store) as journal, in_bulk():
         total = journal.head()
         checkpoints.append(Checkpoint(*total, "now"))  # where the lease says that the log ends
         head = verify(_watched(journal, total.position), checkpoints=checkpoints)

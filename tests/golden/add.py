@@ -1,4 +1,4 @@
-"""Appends events to a golden journal: `python -m tests.golden.add v0.jsonl STREAM NAME CONTENT [STREAM NAME CONTENT …]`.
+"""Appends events to a golden journal: `python -m tests.golden.add v0.jsonl [STREAM NAME CONTENT …]`.
 
     python -m tests.golden.add v0.jsonl task-1 task-paused '{"task":1}'
 

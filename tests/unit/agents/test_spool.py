@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -80,8 +81,9 @@ def test_a_confirmation_that_is_old_is_not_even_written() -> None:
 
 
 def test_a_confirmation_of_more_than_was_reported_confirms_what_was() -> None:
-    mine, _ = spool(Reported(1, Started(5)))
+    mine, written = spool(Reported(1, Started(5)))
     mine.confirm(99)
+    assert written[1:] == [Confirmed(1)]
     assert mine.last == 1 and mine.floor == 2
 
 
@@ -128,12 +130,13 @@ def test_an_entry_that_could_not_be_written_has_not_happened() -> None:
 
     mine = Spool.reopen([Given(5, 1), Reported(1, Started(5))], full)
     before = repr(everything(mine))
-    for change in (
+    changes: list[Callable[[], None]] = [
         lambda: mine.give(6, 1, None),
         lambda: mine.report(Succeeded(5)),
         lambda: mine.confirm(1),
         lambda: mine.drop(5),
-    ):
+    ]
+    for change in changes:
         with pytest.raises(OSError, match="no space"):
             change()
     assert repr(everything(mine)) == before

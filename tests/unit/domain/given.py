@@ -32,7 +32,7 @@ T = TypeVar("T")
 class Aggregate(Generic[S]):
     """One of the domain's aggregates: how it begins, folds and decides."""
 
-    def __init__(self, blank: S, evolve: Callable[[Any, Any], S], decide: Callable[[Any, Any], list[Any]]) -> None:
+    def __init__(self, blank: S, evolve: Callable[[Any, Any], S], decide: Callable[[Any, Any], Sequence[Any]]) -> None:
         self.blank, self.evolve, self.decide = blank, evolve, decide
 
     def given(self, *events: Any) -> Given[S]:
@@ -60,7 +60,7 @@ class When(Generic[S]):
 
     def then(self, *events: Any) -> Given[S]:
         """Exactly these events come of it; the story may go on from there."""
-        decided = self._aggregate.decide(self._state, self._command)
+        decided = list(self._aggregate.decide(self._state, self._command))
         assert decided == list(events), f"what came of it: {decided}"
         state = self._state
         for event in decided:
@@ -142,7 +142,8 @@ class Choices:
         self._next += 1
         return self._supply[self._next - 1] % below
 
-    def of(self, options: Sequence[T]) -> T:
+    def of(self, options: Sequence[Any]) -> Any:
+        """One of them, of whatever kind."""
         return options[self.number(len(options))]
 
     def some(self, options: Sequence[T]) -> tuple[T, ...]:

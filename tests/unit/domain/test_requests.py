@@ -88,7 +88,7 @@ def test_every_command_there_is_has_its_example_here() -> None:
 
 
 def test_all_properties_of_a_task_may_be_given() -> None:
-    given_ = {
+    given_: dict[str, Any] = {
         "command": "run",
         "batch": "b",
         "name": "n",

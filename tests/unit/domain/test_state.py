@@ -280,7 +280,7 @@ def any_event(folded: State, drawn: Choices) -> Event | None:
     if worker is None or number == 9:
         id = folded.last_worker + 1
         return WorkerDeclared(id, f"w{id}", "spool", 2, 0, drawn.some(("a", "b")) or ("a",))
-    return drawn.of(
+    event: Event = drawn.of(
         (
             WorkerPaused(worker.id),
             WorkerLost(worker.id),
@@ -294,12 +294,14 @@ def any_event(folded: State, drawn: Choices) -> Event | None:
             EngineStarted("one", 1),
         )
     )
+    return event
 
 
 def _about_a_task(folded: State, task: Any, number: int, drawn: Choices) -> Event:
+    event: Event
     attempt = task.execution
     if task.live:
-        return drawn.of(
+        event = drawn.of(
             (
                 ex.ExecutionAccepted(task.id, attempt),
                 ex.ExecutionStarted(task.id, attempt),
@@ -310,6 +312,7 @@ def _about_a_task(folded: State, task: Any, number: int, drawn: Choices) -> Even
                 TaskPaused(task.id),
             )
         )
+        return event
     if task.ready and folded.last_worker and number < 6:
         return ex.ExecutionAssigned(
             task.id, folded.last_execution + 1, 1 + drawn.number(folded.last_worker), task.batch
@@ -319,7 +322,7 @@ def _about_a_task(folded: State, task: Any, number: int, drawn: Choices) -> Even
             return TaskRelaunched(task.id, task.version + 1, task.batch, 0, task.retry_limit)
         return TaskRetried(task.id, task.retry - 1) if task.retry else TaskDeleted(task.id, task.stage)
     waits = drawn.some(tuple(t.id for t in folded.tasks.values() if t.id < task.id and t.stage != "succeeded")[:3])
-    return drawn.of(
+    event = drawn.of(
         (
             TaskEdited(task.id, {"batch": "b", "priority": number}),
             TaskRequirementsChanged(task.id, waits, waits),
@@ -330,6 +333,7 @@ def _about_a_task(folded: State, task: Any, number: int, drawn: Choices) -> Even
             TaskDeleted(task.id, task.stage),
         )
     )
+    return event
 
 
 @settings(max_examples=500, deadline=None)

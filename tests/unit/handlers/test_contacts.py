@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,7 +16,7 @@ def run(first: int, count: int) -> tuple[Started, ...]:
     return tuple(Started(number) for number in range(first, first + count))
 
 
-def numbers(due: list[tuple[int, object]]) -> list[int]:
+def numbers(due: Sequence[tuple[int, object]]) -> list[int]:
     return [number for number, _ in due]
 
 

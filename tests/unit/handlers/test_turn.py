@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pytest
@@ -227,8 +227,12 @@ def test_relaunching_a_running_task_cancels_what_runs_first(server: Server) -> N
 def test_deleting_a_live_task_cancels_it_first(server: Server, stage: str) -> None:
     worker = server.hello()
     (task,) = server.submit()
-    reports = {"assigned": (), "accepted": (ex.Accepted(1),), "running": (ex.Started(1),)}[stage]
-    server.report(worker, *reports)
+    reports: dict[str, tuple[ex.Report, ...]] = {
+        "assigned": (),
+        "accepted": (ex.Accepted(1),),
+        "running": (ex.Started(1),),
+    }
+    server.report(worker, *reports[stage])
     assert server.status(task) == stage
     assert server.steer(task, tasks.DeleteTask()) == [
         ex.ExecutionCancelled(task, 1, "task deleted"),
@@ -277,8 +281,12 @@ def test_a_task_that_its_worker_refuses_is_queued_again_at_any_stage_and_no_retr
 ) -> None:
     worker = server.hello()
     (task,) = server.submit(TaskSpec("work", retry=1))
-    reports = {"pending": (), "accepted": (ex.Accepted(1),), "running": (ex.Started(1),)}[stage]
-    server.report(worker, *reports)
+    reports: dict[str, tuple[ex.Report, ...]] = {
+        "pending": (),
+        "accepted": (ex.Accepted(1),),
+        "running": (ex.Started(1),),
+    }
+    server.report(worker, *reports[stage])
     assert server.report(worker, ex.Refused(1, "no room")) == [
         ex.ExecutionRefused(task, 1, "no room"),
         ex.ExecutionAssigned(task, 2, worker),
@@ -766,7 +774,7 @@ def test_a_stumble_is_said_once_and_so_is_its_end(server: Server, monkeypatch: p
     server.hello(concurrency=9)
     decide = tasks.decide
 
-    def stumbles(task: tasks.Task | None, command: tasks.TaskCommand) -> list[tasks.TaskEvent]:
+    def stumbles(task: tasks.Task | None, command: tasks.TaskCommand) -> Sequence[tasks.TaskEvent]:
         if isinstance(command, tasks.AssignTask) and task is not None and task.id == 1:
             raise RuntimeError("a bug")
         return decide(task, command)
@@ -807,7 +815,7 @@ def test_a_request_over_which_the_engine_stumbles_is_recorded_and_the_rest_goes_
 def test_a_request_that_stumbles_half_way_leaves_nothing(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     decide = tasks.decide
 
-    def stumbles(task: tasks.Task | None, command: tasks.TaskCommand) -> list[tasks.TaskEvent]:
+    def stumbles(task: tasks.Task | None, command: tasks.TaskCommand) -> Sequence[tasks.TaskEvent]:
         if isinstance(command, tasks.CreateTask) and command.properties.get("command") == "poison":
             raise RuntimeError("a bug")
         return decide(task, command)
@@ -955,6 +963,19 @@ def test_after_an_erasure_the_log_still_folds_to_the_same_state(server: Server) 
     server.steer(first, tasks.DeleteTask())
     server.done(EraseTask(first, "asked to"))
     assert State().fold(server.log).facts() == server.state.facts()
+
+
+def test_a_relaunched_task_whose_edited_retries_were_erased_does_not_come_back_to_the_next_engine(
+    server: Server,
+) -> None:
+    task, _ = started(server, retry=1)
+    server.steer(task, tasks.RelaunchTask())
+    server.steer(task, tasks.EditTask({"retry": 0}))
+    server.report(1, ex.Failed(server.execution(task), 1))
+    server.done(EraseTask(task, "asked to"))
+    assert State().fold(server.log).facts() == server.state.facts()
+    server.restart()
+    server.refused(SteerTasks((task,), tasks.RelaunchTask()), "was erased")
 
 
 def test_a_failed_task_whose_retries_are_edited_is_forgotten_when_nobody_waits_for_it_any_more(

@@ -1,0 +1,220 @@
+"""What engine and agents say to each other, as bytes. An agent's words may be anybody's: they are checked first.
+
+    {"type": "reports", "worker": 3, "incarnation": "…", "first": 17, "floor": 16,
+     "reports": [{"type": "started", "execution": 5, "pid": 77}, {"type": "succeeded", "execution": 5}]}
+
+Names here are protocol: agents of the release before must understand them, and be understood.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from typing import Annotated, Any, Final, Literal
+
+import orjson
+from annotated_types import Ge, Le, MaxLen, MinLen
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from scitq.domain import messages
+from scitq.domain.execution import Accepted, Failed, Refused, Report, Started, Succeeded
+from scitq.domain.messages import AgentHello, FromAgent, Heartbeat, Reports, ToAgent
+from scitq.domain.requests import BatchName, Count, Id, Name, place_of
+from scitq.domain.worker import Hello
+from scitq.errors import Malformed
+
+MOST_BYTES: Final = 4 * 1024 * 1024
+MOST_REPORTS: Final = 10_000
+MOST_HELD: Final = 100_000
+
+Number = Annotated[int, Ge(0), Le(2**62)]
+Bytes = Annotated[int, Ge(0), Le(2**62)]
+Reason = Annotated[str, MinLen(1), MaxLen(10_000), Field(pattern=r"^[^\x00]*$")]
+Incarnation = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9._:-]+$")]
+Held = Literal["pending", "accepted", "running", "ended"]
+
+
+class _Form(BaseModel):
+    model_config = ConfigDict(extra="ignore", strict=True, frozen=True)  # a newer agent may say more than we know
+
+
+class _Execution(_Form):
+    execution: Id
+
+
+class _Accepted(_Execution):
+    type: Literal["accepted"]
+
+    def report(self) -> Report:
+        return Accepted(self.execution)
+
+
+class _Started(_Execution):
+    type: Literal["started"]
+    pid: Annotated[int, Ge(0), Le(2**31)] = 0
+
+    def report(self) -> Report:
+        return Started(self.execution, self.pid)
+
+
+class _Succeeded(_Execution):
+    type: Literal["succeeded"]
+    stdout_bytes: Bytes = 0
+    stderr_bytes: Bytes = 0
+
+    def report(self) -> Report:
+        return Succeeded(self.execution, self.stdout_bytes, self.stderr_bytes)
+
+
+class _Failed(_Execution):
+    type: Literal["failed"]
+    return_code: Annotated[int, Ge(-(2**31)), Le(2**31)] | None = None
+    reason: Reason | None = None
+    stdout_bytes: Bytes = 0
+    stderr_bytes: Bytes = 0
+
+    def report(self) -> Report:
+        return Failed(self.execution, self.return_code, self.reason, self.stdout_bytes, self.stderr_bytes)
+
+
+class _Refused(_Execution):
+    type: Literal["refused"]
+    reason: Reason
+
+    def report(self) -> Report:
+        return Refused(self.execution, self.reason)
+
+
+_Report = Annotated[_Accepted | _Started | _Succeeded | _Failed | _Refused, Field(discriminator="type")]
+
+
+class _Reports(_Form):
+    type: Literal["reports"]
+    worker: Id
+    incarnation: Incarnation
+    first: Annotated[int, Ge(1), Le(2**62)]
+    floor: Annotated[int, Ge(1), Le(2**62)]
+    reports: Annotated[list[_Report], MaxLen(MOST_REPORTS)]
+
+    def message(self, reply_to: str) -> FromAgent:
+        reports = tuple(one.report() for one in self.reports)
+        return Reports(self.worker, self.incarnation, self.first, self.floor, reports)
+
+
+class _Heartbeat(_Form):
+    type: Literal["heartbeat"]
+    worker: Id
+    incarnation: Incarnation
+    held: Annotated[dict[str, Held], MaxLen(MOST_HELD)] = {}
+    settings: Number = 0
+
+    def message(self, reply_to: str) -> FromAgent:
+        held: dict[int, messages.HeldStatus] = {}
+        for id, status in self.held.items():
+            if not id.isascii() or not id.isdecimal() or len(id) > 15:
+                raise Malformed(f"held: {id[:50]!r} is not the id of an execution")
+            held[int(id)] = status
+        return Heartbeat(self.worker, self.incarnation, held, self.settings)
+
+
+class _Hello(_Form):
+    type: Literal["hello"]
+    name: Name
+    incarnation: Incarnation
+    concurrency: Count = 1
+    prefetch: Count = 0
+    batches: Annotated[list[BatchName], MinLen(1), MaxLen(1_000)] = ["Default"]
+    hostname: Name | None = None
+    paused: bool = False
+
+    def message(self, reply_to: str) -> FromAgent:
+        return AgentHello(
+            Hello(
+                self.name,
+                self.incarnation,
+                self.concurrency,
+                self.prefetch,
+                tuple(dict.fromkeys(self.batches)),
+                self.hostname,
+                self.paused,
+            ),
+            reply_to,
+        )
+
+
+_FROM_AGENT: Final[TypeAdapter[_Reports | _Heartbeat | _Hello]] = TypeAdapter(
+    Annotated[_Reports | _Heartbeat | _Hello, Field(discriminator="type")]
+)
+
+
+def parse_from_agent(body: bytes, reply_to: str = "") -> FromAgent:
+    """What an agent says; Malformed, in words that name the place, when it is nothing we know."""
+    if len(body) > MOST_BYTES:
+        raise Malformed(f"the message has {len(body)} bytes; {MOST_BYTES} are allowed")
+    try:
+        return _FROM_AGENT.validate_json(body).message(reply_to)
+    except ValidationError as error:
+        raise Malformed(place_of(error, "the message")) from error
+
+
+def encode_from_agent(message: FromAgent) -> bytes:
+    """For the agent's side."""
+    match message:
+        case AgentHello(hello):
+            content = {"type": "hello", **_fields(hello)}
+            del content["worker"]  # the engine's to give
+        case Reports():
+            told = [{"type": _REPORT_NAMES[type(one)], **_fields(one)} for one in message.reports]
+            content = {"type": "reports", **_fields(message), "reports": told}
+        case Heartbeat():
+            content = {"type": "heartbeat", **_fields(message)}
+    return orjson.dumps(content, option=orjson.OPT_NON_STR_KEYS)
+
+
+_REPORT_NAMES: Final[dict[type[Any], str]] = {
+    Accepted: "accepted",
+    Started: "started",
+    Succeeded: "succeeded",
+    Failed: "failed",
+    Refused: "refused",
+}
+
+# To agents ------------------------------------------------------------------------------------------------------
+
+TO_AGENT: Final[dict[str, type[Any]]] = {
+    "welcome": messages.Welcome,
+    "unwelcome": messages.Unwelcome,
+    "settings": messages.Settings,
+    "assign": messages.Assign,
+    "cancel": messages.Cancel,
+    "signal": messages.Signal,
+    "applied": messages.Applied,
+    "resend": messages.Resend,
+    "say-hello": messages.SayHello,
+}
+_NAMES: Final = {cls: name for name, cls in TO_AGENT.items()}
+
+
+def encode_post(epoch: int, worker: int, incarnation: str, said: Sequence[ToAgent]) -> bytes:
+    """All that one turn says to one agent."""
+    told = [{"type": _NAMES[type(message)], **_fields(message)} for message in said]
+    return orjson.dumps({"epoch": epoch, "worker": worker, "incarnation": incarnation, "messages": told})
+
+
+def parse_post(body: bytes) -> tuple[int, int, str, list[ToAgent]]:
+    """For the agent's side: epoch, worker, incarnation, messages. What a newer engine says beyond ours is left out."""
+    try:
+        content: Mapping[str, Any] = orjson.loads(body)
+        said: list[ToAgent] = []
+        for told in content["messages"]:
+            cls = TO_AGENT.get(told["type"])
+            if cls is not None:
+                known = {f.name for f in fields(cls)}
+                said.append(cls(**{name: value for name, value in told.items() if name in known}))
+        return int(content["epoch"]), int(content["worker"]), str(content["incarnation"]), said
+    except (orjson.JSONDecodeError, LookupError, TypeError, ValueError, AttributeError) as error:
+        raise Malformed(f"what the engine says cannot be read: {error}") from error
+
+
+def _fields(message: Any) -> dict[str, Any]:
+    return {f.name: getattr(message, f.name) for f in fields(message)}

@@ -1,0 +1,128 @@
+"""The protocol between engine and agents: what is said arrives, and nothing else does."""
+
+from __future__ import annotations
+
+import orjson
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from scitq.domain.agent_wire import (
+    MOST_BYTES,
+    TO_AGENT,
+    encode_from_agent,
+    encode_post,
+    parse_from_agent,
+    parse_post,
+)
+from scitq.domain.execution import Accepted, Failed, Refused, Started, Succeeded
+from scitq.domain.messages import (
+    AgentHello,
+    Applied,
+    Assign,
+    Cancel,
+    FromAgent,
+    Heartbeat,
+    Reports,
+    Resend,
+    SayHello,
+    Settings,
+    Signal,
+    ToAgent,
+    Unwelcome,
+    Welcome,
+)
+from scitq.domain.worker import Hello
+from scitq.errors import Malformed
+
+REPORTS = (
+    Accepted(5),
+    Started(5, 77),
+    Succeeded(5, 10, 0),
+    Failed(6, -9, "killed", 1, 2),
+    Failed(7),
+    Refused(8, "full"),
+)
+FROM_AGENTS: list[FromAgent] = [
+    Reports(3, "spool-1", 17, 16, REPORTS),
+    Reports(3, "spool-1", 1, 1, ()),
+    Heartbeat(3, "spool-1", {5: "running", 6: "ended"}, 4),
+    AgentHello(Hello("node1", "spool-1", 8, 2, ("a", "b"), "node1.lan", True), "gateway-7"),
+]
+TO_AGENTS: list[ToAgent] = [
+    Welcome(3, "spool-1", 16),
+    Unwelcome("another agent is connected"),
+    Settings(4, 8, 2, False),
+    Assign(5, 50, {"command": "echo hello", "container": None}),
+    Cancel(6),
+    Signal(5, 15),
+    Signal(5, "pause"),
+    Applied(17),
+    Resend(18),
+    SayHello(),
+]
+
+
+@pytest.mark.parametrize("message", FROM_AGENTS)
+def test_what_an_agent_says_arrives(message: FromAgent) -> None:
+    assert parse_from_agent(encode_from_agent(message), "gateway-7") == message
+
+
+def test_what_the_engine_says_arrives() -> None:
+    assert parse_post(encode_post(2, 3, "spool-1", TO_AGENTS)) == (2, 3, "spool-1", TO_AGENTS)
+    assert {type(message) for message in TO_AGENTS} == set(TO_AGENT.values())
+
+
+def test_what_a_newer_engine_or_agent_adds_is_passed_over() -> None:
+    post = {
+        "epoch": 1,
+        "worker": 3,
+        "incarnation": "i",
+        "messages": [{"type": "dance"}, {"type": "cancel", "execution": 1}],
+    }
+    post["messages"][1]["why"] = "new"  # type: ignore[index]
+    assert parse_post(orjson.dumps(post)) == (1, 3, "i", [Cancel(1)])
+    heartbeat = {"type": "heartbeat", "worker": 3, "incarnation": "i", "held": {}, "temperature": 40}
+    assert parse_from_agent(orjson.dumps(heartbeat)) == Heartbeat(3, "i")
+
+
+HEAD = '"worker": 1, "incarnation": "i"'
+
+
+@pytest.mark.parametrize(
+    ("said", "place"),
+    [
+        ("", "the message"),
+        ("[]", "the message"),
+        ('{"type": "nonsense"}', "the message"),
+        ('{"type": "reports", "worker": 0, "incarnation": "i", "first": 1, "floor": 1, "reports": []}', "worker"),
+        (
+            '{"type": "reports", "worker": 1, "incarnation": "a b", "first": 1, "floor": 1, "reports": []}',
+            "incarnation",
+        ),
+        (f'{{"type": "reports", {HEAD}, "first": 1, "floor": 1, "reports": [{{"type": "won"}}]}}', "reports.0"),
+        (
+            f'{{"type": "reports", {HEAD}, "first": 1, "floor": 1, '
+            '"reports": [{"type": "refused", "execution": 1, "reason": "a\\u0000b"}]}',
+            "reason",
+        ),
+        (f'{{"type": "heartbeat", {HEAD}, "held": {{"x": "running"}}}}', "held"),
+        (f'{{"type": "heartbeat", {HEAD}, "held": {{"1": "dancing"}}}}', "held"),
+        ('{"type": "hello", "name": "n", "incarnation": "i", "batches": ["a/b"]}', "batches"),
+        ('{"type": "hello", "name": "n", "incarnation": "i", "concurrency": 1e99}', "concurrency"),
+        (" " * (MOST_BYTES + 1), "bytes"),
+    ],
+)
+def test_what_is_no_message_is_refused_in_words_that_name_the_place(said: str, place: str) -> None:
+    with pytest.raises(Malformed, match=place):
+        parse_from_agent(said.encode())
+
+
+@settings(max_examples=1_000, deadline=None)
+@given(st.binary(max_size=200))
+def test_any_bytes_are_a_message_or_refused(said: bytes) -> None:
+    for parse in (parse_from_agent, parse_post):
+        try:
+            parse(said)
+        except Malformed as refusal:
+            assert str(refusal)
