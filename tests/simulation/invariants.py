@@ -77,6 +77,15 @@ def results_are_true(run: Run) -> Finding:
                 yield f"event {recorded.position}: execution {event.execution} ended with {was}"
 
 
+def no_result_is_thrown_away(run: Run) -> Finding:
+    """What a worker gives back had not come to its end there."""
+    for recorded in run.log:
+        event = recorded.event
+        if isinstance(event, ex.ExecutionRefused) and event.execution in run.world.codes:
+            code = run.world.codes[event.execution]
+            yield f"event {recorded.position}: execution {event.execution} had ended with {code}"
+
+
 def requirements_come_first(run: Run) -> Finding:
     """A task is assigned only after what it requires has succeeded, or somebody let it go without."""
     requires: dict[int, tuple[int, ...]] = {}
@@ -227,6 +236,7 @@ INVARIANTS: dict[str, Callable[[Any], Finding]] = {
         at_most_one_execution_is_current,
         no_execution_starts_twice,
         results_are_true,
+        no_result_is_thrown_away,
         requirements_come_first,
         retries_are_spent_on_failures_only,
         workers_hold_no_more_than_they_may,

@@ -19,7 +19,7 @@ from scitq.domain.envelope import Append
 from scitq.domain.messages import Assign, Reports
 from scitq.domain.state import State
 from scitq.domain.task import ReleaseTask
-from scitq.errors import LeaseLost, Rejected, StoreUnavailable
+from scitq.errors import LeaseLost, OutcomeUnknown, Rejected, StoreUnavailable
 from scitq.handlers import agents, engine, leases, overlay, reports, users
 from scitq.handlers.actions import OnExecution, OnTask
 from scitq.handlers.contacts import Contact, Contacts
@@ -191,24 +191,30 @@ async def _conclude_acknowledged(self: Engine, outcome: Any, deliveries: Any) ->
     await _conclude(self, outcome, deliveries)
 
 
-async def _append_once(self: Engine, outcome: Any, deliveries: Any) -> None:
-    """A commit whose answer was lost counts as failed: the turn is dropped."""
+class _GaveUp(Exception):
+    """The store's answer was not waited for."""
+
+
+async def _ask_once(clock: Any, ask: Any) -> Any:
     try:
-        await _conclude_or_raise(self, outcome, deliveries)
-    except StoreUnavailable:
+        return await ask()
+    except (StoreUnavailable, OutcomeUnknown):
+        raise _GaveUp from None
+
+
+async def _conclude_or_drop(self: Engine, outcome: Any, deliveries: Any) -> None:
+    try:
+        await _conclude(self, outcome, deliveries)
+    except _GaveUp:
+        await self._bus.done(deliveries)
         self.state.merge()
 
 
-async def _conclude_or_raise(self: Engine, outcome: Any, deliveries: Any) -> None:
-    async def impatient(clock: Any, ask: Any) -> Any:
-        try:
-            return await ask()
-        except Exception:
-            await self._bus.done(deliveries)
-            raise StoreUnavailable("gave up") from None
-
-    with mock.patch.object(engine, "patiently", impatient):
-        await _conclude(self, outcome, deliveries)
+@contextmanager
+def unknown_outcome_taken_for_failure() -> Iterator[None]:
+    """A turn whose commit was not confirmed is dropped, though it may have been committed."""
+    with mock.patch.object(engine, "patiently", _ask_once), mock.patch.object(Engine, "_conclude", _conclude_or_drop):
+        yield
 
 
 # Reports and the spool ------------------------------------------------------------------------------------------
@@ -341,7 +347,7 @@ MUTANTS: dict[str, Mutant] = {
     "turns without events pass no fence": _patched(Engine, "_conclude", _conclude_unfenced),
     "acknowledged before appended": _patched(Engine, "_conclude", _conclude_acknowledged),
     "answered before appended": _patched(Engine, "_conclude", _published_first),
-    "unknown outcome taken for failure": _patched(Engine, "_conclude", _append_once),
+    "unknown outcome taken for failure": unknown_outcome_taken_for_failure,
     "mark not contiguous": _patched(Contact, "in_order", _not_contiguous),
     "spool dropped at the broker's confirm": _patched(Agent, "reports", _drop_when_sent),
     "no re-offer": _patched(agents, "compare", _no_offer),

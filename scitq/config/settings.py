@@ -1,0 +1,154 @@
+"""Every setting, and where its value comes from: flags, then environment, then files, then defaults."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+from scitq.config import files as config_files
+from scitq.config import folders, values
+from scitq.config.declared import Computed, Hidden, Setting, setting
+from scitq.config.values import Kind, Network, ServerAddress, Token
+from scitq.errors import Malformed
+
+MAX_VALUE_CHARS = 4_096
+SCRATCH = Path("/scratch")
+
+STORE = Kind("sqlite:///folder, postgresql://user:password@host/database, or the path of a folder", values.store)
+BUS = Kind("local:, or amqp:// and amqps:// addresses separated by commas (in a password, %2C)", values.bus)
+HOST = Kind("a host name or an IP address", values.host)
+PORT = Kind("a number from 1 to 65535, or 0 for any free port", lambda text: values.number(text, 0, 65_535))
+SERVER = Kind("[scheme://][x:TOKEN@]host[:port] with the scheme http or https", values.server)
+TOKEN = Kind("a token as its server gave it: 16 characters or more, letters, digits and -._~+/", Token)
+AUTH = Kind("token or none", values.choice("token", "none"))
+NETWORKS = Kind("networks as 10.0.0.0/8,fd00::/8, without bits behind the prefix", values.networks)
+PATH = Kind("a path, absolute or from ~ where it stands in a file", values.path)
+LEVEL = Kind(
+    "DEBUG, INFO, WARNING, ERROR or CRITICAL", values.choice("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+)
+BYTES = Kind("a number of bytes without a unit", lambda text: values.number(text, 0, 10**15))
+COUNT = Kind("a number from 0 to 1000", lambda text: values.number(text, 0, 1_000))
+
+
+def _data(above: Mapping[str, Any], environ: Mapping[str, str]) -> Path:
+    folder = folders.data_folder(environ)
+    if folder is None:
+        raise Malformed("SCITQ_DATA has no default, because this user has no home folder: set it to a path")
+    return folder
+
+
+def _workdir(above: Mapping[str, Any], environ: Mapping[str, str]) -> Path:
+    # Never a fixed name in /tmp: whoever makes it first owns what runs there.
+    usable = SCRATCH.is_dir() and os.access(SCRATCH, os.W_OK | os.X_OK)
+    return SCRATCH if usable else Path(above["data"]) / "work"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Settings:
+    """All settings, read and right. `sources` says of each name where its value is from; `notes` are warnings."""
+
+    data: Path = setting(
+        "SCITQ_DATA", PATH, Computed("`scitq` in `$XDG_DATA_HOME` or `~/.local/share`", _data),
+        "The folder in which a server keeps what is its own; nobody else may enter it.",
+    )  # fmt: skip
+    store: str = setting(
+        "SCITQ_STORE", STORE, Computed("the folder of `SCITQ_DATA`", lambda above, _: str(above["data"])),
+        "Where events, views and output are kept.", Hidden.PASSWORD,
+    )  # fmt: skip
+    bus: tuple[str, ...] = setting(
+        "SCITQ_BUS", BUS, "local:",
+        "What carries messages: the server's own process, or a RabbitMQ broker at any of these addresses.",
+        Hidden.PASSWORD,
+    )  # fmt: skip
+    host: str = setting("SCITQ_HOST", HOST, "127.0.0.1", "The address on which a server listens.")
+    port: int = setting("SCITQ_PORT", PORT, "5000", "The port on which a server listens.")
+    server: ServerAddress = setting(
+        "SCITQ_SERVER", SERVER, "127.0.0.1",
+        "The server that clients and workers talk to; its port is 5000, or 443 with https, unless it is given.",
+        Hidden.PASSWORD,
+    )  # fmt: skip
+    token: Token | None = setting(
+        "SCITQ_TOKEN", TOKEN, None,
+        "The token that clients send; a client on the server's machine, run by the same user, finds it by itself.",
+        Hidden.ALL,
+    )  # fmt: skip
+    auth: str = setting("SCITQ_AUTH", AUTH, "token", "Whether a server asks for a token; none is for closed networks.")
+    trusted: tuple[Network, ...] = setting(
+        "SCITQ_TRUSTED", NETWORKS, "", "Networks whose machines a server admits without a token."
+    )
+    base_workdir: Path = setting(
+        "BASE_WORKDIR", PATH, Computed("`/scratch` where it can be written, else `work` in `SCITQ_DATA`", _workdir),
+        "The folder in which a worker makes the working folders of its tasks.",
+    )  # fmt: skip
+    log_file: Path | None = setting("LOG_FILE", PATH, None, "The file of the log; without it the log goes to stderr.")
+    log_level: str = setting("LOG_LEVEL", LEVEL, "INFO", "The least level that is logged.")
+    log_file_max_size: int = setting(
+        "LOG_FILE_MAX_SIZE", BYTES, "10000000", "The size at which a new log file is begun; 0 means never."
+    )
+    log_file_keep: int = setting("LOG_FILE_KEEP", COUNT, "3", "How many full log files are kept.")
+
+    sources: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    def shown(self) -> dict[str, str]:
+        """Each value as people may see it, by its setting's name."""
+        return {one.name: one.shown(getattr(self, attribute)) for attribute, one in DECLARED.items()}
+
+    def __repr__(self) -> str:
+        return f"Settings({', '.join(f'{name}={value!r}' for name, value in self.shown().items())})"
+
+
+DECLARED: dict[str, Setting] = {
+    one.name: one.metadata["setting"] for one in fields(Settings) if "setting" in one.metadata
+}
+NAMES = {one.name: one for one in DECLARED.values()}
+
+
+class _Given(NamedTuple):
+    text: str
+    source: str
+    file: Path | None = None
+
+
+def load(
+    flags: Mapping[str, str] = MappingProxyType({}),
+    environ: Mapping[str, str] | None = None,
+    files: Iterable[Path] | None = None,
+) -> Settings:
+    """The settings as they are now. `flags` go by the names of settings; of `files`, a later one wins.
+
+    An empty text in the environment or in a file is no value; an empty flag is a mistake. What is wrong is
+    refused as `Malformed`, in one sentence that never shows a secret.
+    """
+    environ = os.environ if environ is None else environ
+    given: dict[str, _Given] = {}
+    notes: list[str] = []
+    for path in folders.config_files(environ) if files is None else files:
+        given |= _from_file(path, notes)
+    given |= {name: _Given(environ[name], "environment") for name in NAMES if environ.get(name)}
+    notes += [
+        f"{name} in the environment is not a setting; did you mean {meant}?"
+        for name in environ
+        if name.startswith("SCITQ_") and name not in NAMES and (meant := _meant(name))
+    ]
+    for name, text in flags.items():
+        if name not in NAMES:
+            raise Malformed(f"{name!r} is not a setting" + _did_you_mean(name))
+        given[name] = _Given(text, f"flag {NAMES[name].flag}")
+
+    found: dict[str, Any] = {}
+    for attribute, one in DECLARED.items():
+        if one.name in given:
+            found[attribute] = _read(one, given[one.name], environ)
+        elif isinstance(one.default, Computed):
+            found[attribute] = one.default.of(found, environ)
+        else:
+            found[attribute] = None if one.default is None else one.kind.read(one.default)
+    sources = {name: given[name].source if name in given else "default" for name in NAMES}
+    loaded = Settings(**found, sources=MappingProxyType(sources), notes=tuple(notes))
+    return loaded if not (more := _dangers(loaded)) else _with_notes(loaded, found, more)
