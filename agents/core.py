@@ -16,6 +16,7 @@ from scitq.domain.messages import (
     Assign,
     Cancel,
     Heartbeat,
+    HeldStatus,
     Reports,
     Resend,
     SayHello,
@@ -53,6 +54,7 @@ class Agent:
         self.epoch = 0
         self.settings = 0
         self.concurrency = 0
+        self.held_still: set[int] = set()  # not kept over a restart: the engine says it again
         self.paused = False
         self.must_say_hello = True
         self.refused: str | None = None
@@ -69,7 +71,9 @@ class Agent:
                 self.spool.report(Started(id))
             if id in exits:
                 self._ended(id, exits[id])
-            elif id not in running:
+            elif id in running:
+                self._shim.signal(id, "resume")  # it may be held still; if it should be, the engine says so again
+            else:
                 self.spool.report(Refused(id, "the machine was restarted"))
 
     # The engine speaks ----------------------------------------------------------------------------------------
@@ -106,6 +110,10 @@ class Agent:
                 self.spool.drop(message.execution)
             case Signal():
                 self._shim.signal(message.execution, message.signal)
+                if message.signal == "pause":
+                    self.held_still.add(message.execution)
+                elif message.signal == "resume":
+                    self.held_still.discard(message.execution)
             case Applied():
                 self.spool.confirm(message.sequence)
                 self.to_send = max(self.to_send, self.spool.floor)
@@ -140,7 +148,10 @@ class Agent:
     # We speak -------------------------------------------------------------------------------------------------
 
     def heartbeat(self) -> Heartbeat:
-        return Heartbeat(self.worker, self.incarnation, dict(self.spool.held), self.settings)
+        held: dict[int, HeldStatus] = dict(self.spool.held)
+        self.held_still.intersection_update(held)
+        held.update((id, "paused") for id in self.held_still if held[id] == "running")
+        return Heartbeat(self.worker, self.incarnation, held, self.settings)
 
     def reports(self) -> Reports | None:
         """The next reports to send; `send_again` starts from the first that is not applied."""

@@ -62,4 +62,4 @@ def sealed(log: Sequence[Recorded]) -> list[Envelope]:
         reported = isinstance(one.event, ex.ExecutionAccepted | ex.ExecutionStarted | ex.ExecutionSucceeded)
         mark = Mark(1, "0f3c", one.position) if reported else None
         numbered.append(one._replace(version=version, command=one.position, mark=mark))
-    return wire.seal_all(GENESIS, numbered, 1)
+    return wire.seal_all(GENESIS, numbered, [wire.encode(one.event) for one in log], 1)  # type: ignore[arg-type]

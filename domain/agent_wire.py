@@ -31,7 +31,7 @@ Number = Annotated[int, Ge(0), Le(2**62)]
 Bytes = Annotated[int, Ge(0), Le(2**62)]
 Reason = Annotated[str, MinLen(1), MaxLen(10_000), Field(pattern=r"^[^\x00]*$")]
 Incarnation = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9._:-]+$")]
-Held = Literal["pending", "accepted", "running", "ended"]
+Held = Literal["pending", "accepted", "running", "paused", "ended"]
 
 
 class _Form(BaseModel):

@@ -15,7 +15,7 @@ from scitq.domain.worker import Hello
 
 # From agents --------------------------------------------------------------------------------------------------
 
-HeldStatus = Literal["pending", "accepted", "running", "ended"]
+HeldStatus = Literal["pending", "accepted", "running", "paused", "ended"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class Reports:
 
 @dataclass(frozen=True, slots=True)
 class Heartbeat:
-    """The agent lives, and holds these executions. `ended`: done, but not all reports about it are applied yet."""
+    """The agent lives, and holds these executions. `paused`: it runs, held still; `ended`: not all is applied yet."""
 
     worker: int
     incarnation: str

@@ -47,7 +47,7 @@ def _batch(name: str) -> str:
 
 
 Id = Annotated[int, Ge(1), Le(2**48 - 1)]
-Ids = Annotated[tuple[Id, ...], MinLen(1), MaxLen(100_000)]
+Ids = Annotated[tuple[Id, ...], MinLen(1), MaxLen(10_000)]
 Name = Annotated[str, MinLen(1), MaxLen(1_000), AfterValidator(_no_nul)]
 Text = Annotated[str, MaxLen(1_000_000), AfterValidator(_no_nul)]
 CommandText = Annotated[str, MinLen(1), MaxLen(1_000_000), AfterValidator(_no_nul)]

@@ -2,7 +2,7 @@
 
 What is kept per object is its aggregate's own `evolve`; this module keeps the objects and the indexes beside them.
 Every change goes through `put` and `drop`, so that a savepoint can take it back: this is the overlay of a turn.
-Heaps and lists are only ever added to; who reads them checks each entry against the objects.
+Entries of heaps and lists may be void: who reads them checks each against the objects.
 
 A task that has ended is forgotten: its stream still knows it.
 """
@@ -28,6 +28,8 @@ from scitq.domain.worker import Worker
 MISSING: Final = object()
 PRIORITY_SHIFT: Final = 48
 """A place in the queue is one integer: the higher priority first, then the older task (its id is below 2^48)."""
+FEW: Final = 10_000
+"""So many void entries in a heap are not worth a thought."""
 
 
 class Savepoint(NamedTuple):
@@ -57,8 +59,12 @@ class State:
         self.unmet: dict[int, int] = {}  # waiting task: how many of its requirements have not succeeded
         self.needed: dict[int, int] = {}  # task: how many waiting tasks require it
         self.met: dict[int, None] = {}  # of these: those that have succeeded
+        self.releasable: dict[int, None] = {}  # waiting tasks whose requirements have all succeeded
         self._dependants: dict[int, list[int]] = {}
+        self._left: dict[int, None] = {}  # required tasks in whose list are some that no longer wait for them
         self._ready: dict[str, list[int]] = {}  # batch: heap of places in its queue
+        self._most_ready: dict[str, int] = {}  # batch: when the heap has so many, those that are void are thrown out
+        self._most_due = FEW
         self._due: list[tuple[int, int]] = []  # heap of (deadline, execution)
         self.dirty: set[str] = set()  # batches that assigning should look at
         self.position = 0
@@ -67,6 +73,7 @@ class State:
         self.last_execution = 0
         self.last_worker = 0
         self.engine_version = 0
+        self.just_ended: dict[int, Task] = {}  # forgotten in this very turn: its inputs may still speak of them
         self._undo: list[tuple[dict[Any, Any], Any, Any]] | None = None
 
     # Overlay --------------------------------------------------------------------------------------------------
@@ -78,6 +85,7 @@ class State:
     def merge(self) -> None:
         """The changes since `begin` are in the log: they stay."""
         self._undo = None
+        self.just_ended.clear()
 
     @property
     def settled(self) -> bool:
@@ -107,6 +115,8 @@ class State:
                 table[key] = before
                 if table is self.tasks and before.ready:
                     self._queue(before)  # its place may have been taken out of the heap meanwhile
+            if table is self.needed:
+                self._unlist(key)
         (
             self.position,
             self.time,
@@ -115,6 +125,13 @@ class State:
             self.last_worker,
             self.engine_version,
         ) = to.counters
+
+    def _unlist(self, required: int) -> None:
+        """Somebody's wait for it was taken back: the list of its dependants is no longer exact."""
+        if required in self.needed:
+            self._left[required] = None
+        else:
+            self._dependants.pop(required, None)
 
     def put(self, table: dict[Any, Any], key: Any, value: Any) -> None:
         if self._undo is not None:
@@ -180,6 +197,8 @@ class State:
         elif not new.live and new.id in mine:
             self.drop(mine, new.id)
             self._touch_worker(new.worker)
+            if not mine and new.worker not in self.workers:
+                self.drop(self.active, new.worker)
         if old is None or old.status != new.status:
             self._set_deadline(new, task, self.time)
 
@@ -188,7 +207,7 @@ class State:
         if allowed_s:
             deadline = began + allowed_s * 1_000_000
             self.put(self.deadlines, execution.id, deadline)
-            heappush(self._due, (deadline, execution.id))
+            self._remind_of(execution.id, deadline)
         else:
             self.drop(self.deadlines, execution.id)
 
@@ -215,10 +234,12 @@ class State:
             self._allow_longer(old, new)
         if new.ready and (old is None or not old.ready or (old.batch, old.priority) != (new.batch, new.priority)):
             self._queue(new)
-        if new.over:
-            self.drop(self.tasks, new.id)
-        else:
+        if not new.over:
             self.put(self.tasks, new.id, new)
+            return
+        self.drop(self.tasks, new.id)
+        if self._undo is not None:
+            self.put(self.just_ended, new.id, new)
 
     def _say_whether_met(self, required: Task) -> None:
         """A required task has succeeded, or is run again after it had. That it is deleted changes nothing."""
@@ -230,7 +251,14 @@ class State:
         else:
             self.drop(self.met, required.id)
         for dependant in self.dependants(required.id):
-            self.put(self.unmet, dependant, self.unmet[dependant] + (-1 if met else 1))
+            self._count_unmet(dependant, self.unmet[dependant] + (-1 if met else 1))
+
+    def _count_unmet(self, task: int, unmet: int) -> None:
+        self.put(self.unmet, task, unmet)
+        if unmet:
+            self.drop(self.releasable, task)
+        else:
+            self.put(self.releasable, task, None)
 
     def _requirements_changed(self, task: int, old: tuple[int, ...], new: tuple[int, ...]) -> None:
         for other in set(new).difference(old):
@@ -240,14 +268,15 @@ class State:
             left = self.needed[other] - 1
             if left:
                 self.put(self.needed, other, left)
-                continue
-            self.drop(self.needed, other)
-            self.drop(self.met, other)
-            self.drop(self._dependants, other)
+                self.put(self._left, other, None)
+            else:
+                for table in (self.needed, self.met, self._dependants, self._left):
+                    self.drop(table, other)
         if new:
-            self.put(self.unmet, task, len(set(new).difference(self.met)))
+            self._count_unmet(task, len(set(new).difference(self.met)))
         else:
             self.drop(self.unmet, task)
+            self.drop(self.releasable, task)
 
     def _on_worker(self, event: workers.WorkerEvent) -> None:
         old = self.workers.get(event.worker)
@@ -267,6 +296,8 @@ class State:
         if new.contact == "deleted":
             self.drop(self.names, new.name)
             self.drop(self.workers, new.id)
+            if not self.active[new.id]:
+                self.drop(self.active, new.id)
             self.drop(self.marks, new.id)
             return
         if old is not None and old.incarnation != new.incarnation:
@@ -307,7 +338,7 @@ class State:
         if task.ready:
             self._queue(task)
         if task.waits_for:
-            self.unmet[task.id] = len(set(task.waits_for).difference(self.met))
+            self._count_unmet(task.id, len(set(task.waits_for).difference(self.met)))
         for other in set(task.waits_for):
             self.needed[other] = self.needed.get(other, 0) + 1
             self._dependants.setdefault(other, []).append(task.id)
@@ -348,6 +379,8 @@ class State:
         """The waiting tasks that require this one, oldest first."""
         if task not in self.needed:
             return []
+        if task not in self._left:
+            return self._dependants[task]
         listed = sorted(set(self._dependants[task]))
         return [other for other in listed if (known := self.tasks.get(other)) and task in known.waits_for]
 
@@ -360,8 +393,19 @@ class State:
             self.dirty.update(known.batches)
 
     def _queue(self, task: Task) -> None:
-        heappush(self._ready.setdefault(task.batch, []), (-task.priority << PRIORITY_SHIFT) + task.id)
+        heap = self._ready.setdefault(task.batch, [])
+        heappush(heap, _place(task))
+        if len(heap) > self._most_ready.get(task.batch, FEW):
+            valid = {_place(one) for one in self.tasks.values() if one.ready and one.batch == task.batch}
+            heap[:] = sorted(valid | {_place(task)})
+            self._most_ready[task.batch] = 2 * len(heap) + FEW
         self.dirty.add(task.batch)
+
+    def _remind_of(self, execution: int, deadline: int) -> None:
+        heappush(self._due, (deadline, execution))
+        if len(self._due) > self._most_due:
+            self._due = sorted((at, id) for id, at in self.deadlines.items())
+            self._most_due = 2 * len(self._due) + FEW
 
     def has_ready(self, batch: str) -> bool:
         """Whether the batch has a task that could be assigned now."""
@@ -390,15 +434,13 @@ class State:
     def overdue(self, now: int) -> Iterator[Execution]:
         """Executions whose present step has taken longer than their task allows. Each is said once."""
         while self._due and self._due[0][0] <= now:
-            deadline, id = heappop(self._due)
-            if self.deadlines.get(id) == deadline and id in self.executions:
+            _, id = heappop(self._due)
+            if self.deadlines.get(id, now + 1) <= now:
                 yield self.executions[id]
 
     def remind(self, execution: int, at: int) -> None:
-        """Say again that the execution is overdue, later: what was tried did not work."""
-        if execution in self.deadlines:
-            self.put(self.deadlines, execution, at)
-            heappush(self._due, (at, execution))
+        """Say again, later, that the execution is overdue: now was too early, or what was tried did not work."""
+        heappush(self._due, (at, execution))
 
     def next_deadline(self) -> int | None:
         return self._due[0][0] if self._due else None
@@ -429,6 +471,10 @@ class State:
         """The tasks of a batch that could be assigned now, first one first."""
         ready = (task for task in self.tasks.values() if task.ready and task.batch == batch)
         return sorted(ready, key=lambda task: (-task.priority, task.id))
+
+
+def _place(task: Task) -> int:
+    return (-task.priority << PRIORITY_SHIFT) + task.id
 
 
 _FOLD: Final[dict[type[Any], Callable[[State, Any], None]]] = {

@@ -108,7 +108,8 @@ def evolve(task: Task, event: SteeringEvent) -> Task:
             hot: dict[str, Any] = {name: value for name, value in event.changes.items() if name in HOT_FIELDS}
             if "retry" in hot:
                 hot["retry_limit"] = hot["retry"]
-            kept = task.execution if task.live else 0  # a lost execution ran what the task no longer is
+            same = task.live or not RUN_FIELDS & set(event.changes)
+            kept = task.execution if same else 0  # a lost execution ran what the task no longer is
             return replace(task, version=version, execution=kept, **hot)
         case TaskRequirementsChanged(_, requires, waits_for):
             stage: Any = "waiting" if waits_for else "pending"
@@ -217,13 +218,19 @@ def decide(task: Task, command: SteeringCommand) -> list[SteeringEvent | Executi
                 raise Rejected(f"task {task.id} has already {task.stage}: relaunch it to run it again")
             return [TaskResumed(task.id)] if task.paused else []
         case RelaunchTask():
-            if task.stage == "waiting" or task.ready:
+            if _is_fresh(task):
                 return []
             return [*(back := _cancelled(task, "task relaunched")), _relaunched(task, len(back), {})]
         case DeleteTask():
             return [*_cancelled(task, "task deleted"), TaskDeleted(task.id, "pending" if task.live else task.stage)]
         case _:
             assert_never(command)
+
+
+def _is_fresh(task: Task) -> bool:
+    """It is about to run for the first time, or waits for that: there is nothing to do again."""
+    anew = task.ready and not task.execution and task.retry == task.retry_limit
+    return task.stage == "waiting" or anew
 
 
 def _cancelled(task: Task, reason: str) -> list[SteeringEvent | ExecutionCancelled]:
@@ -249,7 +256,7 @@ def _edit(task: Task, command: EditTask) -> list[SteeringEvent | ExecutionCancel
     events = _cancelled(task, "task relaunched") if command.relaunch else []
     if set(changes) - HOT_FIELDS or any(getattr(task, name) != value for name, value in changes.items()):
         events.append(TaskEdited(task.id, dict(changes)))
-    if command.relaunch and not (task.stage == "waiting" or task.ready):
+    if command.relaunch and not _is_fresh(task):
         events.append(_relaunched(task, len(events), changes))
     return events
 

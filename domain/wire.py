@@ -133,16 +133,16 @@ def recorded(envelope: Envelope) -> Recorded:
     return Recorded(position, stream, version, time, actor, command, cause, mark, event)
 
 
-def seal_all(previous: bytes, events: Iterable[Recorded], epoch: int) -> list[Envelope]:
-    """These events as they are stored, chained one behind the other to the hash `previous`."""
+def seal_all(previous: bytes, events: Iterable[Recorded], payloads: Iterable[bytes], epoch: int) -> list[Envelope]:
+    """These events, encoded, as they are stored: chained one behind the other to the hash `previous`."""
     sealed: list[Envelope] = []
-    for one in events:
+    for one, payload in zip(events, payloads, strict=True):
         assert not isinstance(one.event, Erased)
         name, schema = name_of(one.event)
         envelope = seal(
             previous, position=one.position, stream=one.stream, version=one.version, type=name, schema=schema,
             time=one.time, actor=one.actor, command=one.command, cause=one.cause, epoch=epoch, mark=one.mark,
-            payload=encode(one.event),
+            payload=payload,
         )  # fmt: skip
         previous = envelope.hash
         sealed.append(envelope)

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal, assert_never
 
+from scitq.domain.batch import check_name
 from scitq.errors import Rejected
 
 Contact = Literal["online", "offline", "lost", "deleted"]
@@ -266,6 +267,7 @@ def decide(worker: Worker | None, command: WorkerCommand) -> list[WorkerEvent]:
 
 def _hello(worker: Worker | None, hello: Hello) -> list[WorkerEvent]:
     if worker is None or worker.contact == "deleted":
+        _check({"concurrency": hello.concurrency, "prefetch": hello.prefetch, "batches": hello.batches})
         return [
             WorkerDeclared(
                 hello.worker,
@@ -288,15 +290,21 @@ def _hello(worker: Worker | None, hello: Hello) -> list[WorkerEvent]:
     return [WorkerReincarnated(worker.id, hello.incarnation)]
 
 
+def _check(wanted: Mapping[str, Any]) -> None:
+    if wanted.get("concurrency", 1) < 0 or wanted.get("prefetch", 0) < 0:
+        raise Rejected("concurrency and prefetch are 0 or more")
+    if "batches" in wanted and not wanted["batches"]:
+        raise Rejected("a worker serves at least one batch")
+    for name in wanted.get("batches", ()):
+        check_name(name)
+
+
 def _edit(worker: Worker, changes: Mapping[str, Any]) -> list[WorkerEvent]:
     unknown = sorted(set(changes) - EDITABLE)
     if unknown:
         raise Rejected(f"a worker has no property {unknown[0]!r} that can be set")
     wanted: dict[str, Any] = {name: tuple(v) if name == "batches" else v for name, v in changes.items()}
-    if wanted.get("concurrency", 1) < 0 or wanted.get("prefetch", 0) < 0:
-        raise Rejected("concurrency and prefetch are 0 or more")
-    if "batches" in wanted and not wanted["batches"]:
-        raise Rejected("a worker serves at least one batch")
+    _check(wanted)
     if not 30 < wanted.get("lost_after_s", LOST_AFTER_S) <= LONGEST_LOST_AFTER_S:
         raise Rejected(f"a worker is given up after more than 30 s and at most {LONGEST_LOST_AFTER_S} s of silence")
     new = {name: value for name, value in wanted.items() if getattr(worker, name) != value}

@@ -6,6 +6,7 @@ has least on it, then the one served longest ago; of that batch the task of high
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from heapq import heapify, heappop, heapreplace
 from typing import NamedTuple
@@ -25,14 +26,17 @@ def assign(state: State, changed: Iterable[str]) -> Iterator[Placement]:
     candidates = {worker: None for batch in sorted(changed) for worker in state.serving.get(batch, ())}
     rooms = [(_load(state, state.workers[id]), id) for id in candidates if _has_room(state, state.workers[id])]
     heapify(rooms)
+    shares: dict[int, Counter[str]] = {}  # of the workers that serve several batches: what they have of each
     while rooms:
         worker = state.workers[rooms[0][1]]
-        batch = _batch_for(state, worker)
+        batch = _batch_for(state, worker, shares)
         task = state.pop_ready(batch) if batch is not None else None
         if task is None:
             heappop(rooms)
             continue
         yield Placement(task, worker.id)
+        if worker.id in shares:
+            shares[worker.id][task.batch] += 1
         if _has_room(state, worker):
             heapreplace(rooms, (_load(state, worker), worker.id))
         else:
@@ -47,9 +51,11 @@ def _load(state: State, worker: Worker) -> float:
     return len(state.active[worker.id]) / worker.concurrency
 
 
-def _batch_for(state: State, worker: Worker) -> str | None:
+def _batch_for(state: State, worker: Worker, shares: dict[int, Counter[str]]) -> str | None:
     waiting = [name for name in worker.batches if not state.batch(name).stopped and state.has_ready(name)]
     if len(waiting) < 2:
         return waiting[0] if waiting else None
-    on_worker = [state.tasks[task].batch for task in state.active[worker.id].values()]
-    return min(waiting, key=lambda name: (on_worker.count(name), state.served.get(name, 0), name))
+    share = shares.get(worker.id)
+    if share is None:
+        share = shares[worker.id] = Counter(state.tasks[task].batch for task in state.active[worker.id].values())
+    return min(waiting, key=lambda name: (share[name], state.served.get(name, 0), name))

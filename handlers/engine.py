@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import Final
 
 from scitq.domain import wire
-from scitq.domain.commands import CreateTasks, Request
+from scitq.domain.commands import CreateTasks, Request, SteerTasks
 from scitq.domain.engine_log import EngineStarted
 from scitq.domain.envelope import GENESIS, Append, Lease
 from scitq.domain.messages import Assign, Reports
@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 
 RENEW_EVERY_S: Final = 1.0
 JUMP_S: Final = 30.0
+MOST_JUMPS: Final = 1_000
 MOST_INPUTS: Final = 2_000
 MOST_PER_TURN: Final = 5_000
 """A turn ends with the input that brings it to so many tasks, reports and others."""
@@ -49,7 +50,7 @@ class Engine:
         self._contacts = Contacts(0)
         self._hash = GENESIS
         self._renewed = 0
-        self._skew = 0
+        self._jumps: tuple[tuple[int, int], ...] = ()
 
     @property
     def state(self) -> State:
@@ -66,7 +67,8 @@ class Engine:
         await self._take_over()
         before = (self._clock.now(), self._clock.steady())
         while True:
-            deliveries = await self._bus.take(MOST_INPUTS, RENEW_EVERY_S)
+            wait_s = 0.0 if self.state.releasable else RENEW_EVERY_S
+            deliveries = await self._bus.take(MOST_INPUTS, wait_s)
             for portion in _portions(deliveries):
                 before = self._mind_the_clocks(before)
                 await self.turn(portion)
@@ -75,6 +77,8 @@ class Engine:
         """Every worker gets a fresh lease; every batch is looked at."""
         assert self.lease is not None
         self._contacts = Contacts(self._clock.steady())
+        # whether time passed since the last event, or our calendar is ahead of our predecessor's: nobody is blamed
+        self._jumps = ((self.state.time, max(self._clock.now() - self.state.time, 0)),)
         self.state.mark_all_dirty()
         self.state.begin()
         overlay = Overlay(self.state, self._contacts, Loaded(), self._instant())
@@ -91,16 +95,19 @@ class Engine:
         if stopped_s > JUMP_S or abs(jumped) > JUMP_S * 1_000_000:
             log.warning("the clock jumped", extra={"stopped_s": stopped_s, "jumped_s": jumped / 1_000_000})
             self._contacts.refresh(steady)
-            self._skew += max(jumped, 0)
+            stamped = max(before[0], self.state.time)  # events are never stamped earlier than the last one
+            ahead = now - stamped - (steady - before[1])
+            if ahead > 0:
+                self._jumps = (*self._jumps[-MOST_JUMPS:], (stamped, ahead))
         return now, steady
 
     def _instant(self) -> Instant:
-        return Instant(self._clock.now(), self._clock.steady(), self._skew)
+        return Instant(self._clock.now(), self._clock.steady(), self._jumps)
 
     async def turn(self, deliveries: Sequence[Delivery]) -> None:
         """One turn, from what has arrived to what is said about it."""
         inputs = [delivery.input for delivery in deliveries]
-        loaded = await self._load(inputs)
+        loaded = await self._load(inputs) if inputs else Loaded()
         outcome = turn(self.state, self._contacts, loaded, inputs, self._instant())
         await self._conclude(outcome, deliveries)
 
@@ -111,7 +118,7 @@ class Engine:
         """Append the turn; then, and only then, let everybody know."""
         assert self.lease is not None
         epoch = self.lease.epoch
-        envelopes = wire.seal_all(self._hash, outcome.events, epoch)
+        envelopes = wire.seal_all(self._hash, outcome.events, outcome.payloads, epoch)
         if outcome.events or outcome.answers or outcome.messages or outcome.replies:
             append = Append(epoch, envelopes, outcome.answers, outcome.erasures)
             await patiently(self._clock, lambda: self._journal.append(append))
@@ -157,6 +164,12 @@ def _portions(deliveries: Sequence[Delivery]) -> Iterator[Sequence[Delivery]]:
 
 
 def _weight(input: Input) -> int:
-    if isinstance(input, Request):
-        return len(input.command.tasks) if isinstance(input.command, CreateTasks) else 1
-    return len(input.reports) if isinstance(input, Reports) else 1
+    match input:
+        case Request(command=CreateTasks(specs)):
+            return sum(1 + len(spec.requires) for spec in specs)
+        case Request(command=SteerTasks(tasks)):
+            return len(tasks)
+        case Reports():
+            return len(input.reports)
+        case _:
+            return 1

@@ -6,11 +6,19 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 from scitq.domain.batch import BatchStopped
-from scitq.domain.execution import CancelExecution, LoseExecution, RecoverExecution
-from scitq.domain.messages import Assign, Cancel, HeldStatus, ToAgent
+from scitq.domain.execution import CancelExecution, Execution, LoseExecution, RecoverExecution
+from scitq.domain.messages import Assign, Cancel, HeldStatus, Signal, ToAgent
 from scitq.domain.state import State
 from scitq.domain.steering import TaskEdited
-from scitq.domain.worker import NoteSilence, Worker, WorkerDeleted, WorkerLost, WorkerPaused, WorkerReincarnated
+from scitq.domain.worker import (
+    NoteSilence,
+    Worker,
+    WorkerDeleted,
+    WorkerEdited,
+    WorkerLost,
+    WorkerPaused,
+    WorkerReincarnated,
+)
 from scitq.handlers.actions import Action, OnExecution, OnWorker
 from scitq.handlers.contacts import Contacts
 
@@ -37,15 +45,26 @@ def compare(state: State, worker: Worker, held: Mapping[int, HeldStatus]) -> tup
     messages: list[ToAgent] = []
     for id, status in held.items():
         execution = state.executions.get(id)
-        mine = execution is not None and execution.worker == worker.id
-        if status == "ended" or (mine and execution is not None and execution.live):
+        if status == "ended":
             continue
-        if mine and execution is not None and state.may_return(execution, status):
-            actions.append(OnExecution(id, RecoverExecution(status)))
+        if execution is None or execution.worker != worker.id:
+            messages.append(Cancel(id))
+        elif execution.live:
+            messages.extend(_hold_or_go_on(state, execution, status))
+        elif state.may_return(execution, "running" if status == "paused" else status):
+            actions.append(OnExecution(id, RecoverExecution("running" if status == "paused" else status)))
         else:
             messages.append(Cancel(id))
     messages.extend(Assign(id, task) for id, task in state.active.get(worker.id, {}).items() if id not in held)
     return actions, messages
+
+
+def _hold_or_go_on(state: State, execution: Execution, status: HeldStatus) -> list[ToAgent]:
+    """A command is held exactly while its task is paused: tell the agent again, if it missed it."""
+    paused = state.tasks[execution.task].paused
+    if execution.status != "running" or status not in ("running", "paused") or paused == (status == "paused"):
+        return []
+    return [Signal(execution.id, "pause" if paused else "resume")]
 
 
 def on_worker_lost(event: WorkerLost, state: State) -> Iterable[Action]:
@@ -72,11 +91,26 @@ def on_batch_stopped(event: BatchStopped, state: State) -> Iterable[Action]:
 
 
 def on_task_edited(event: TaskEdited, state: State) -> Iterable[Action]:
-    """Moved into a stopped batch: what has not started does not start."""
+    """Moved to a batch that is stopped, or that its worker does not serve: what has not started is taken back."""
     task = state.tasks.get(event.task)
-    if task is None or not task.live or not state.batch(task.batch).stopped:
+    if task is None or not task.live:
         return []
-    return _take_back(state, [task.execution], "batch stopped")
+    worker = state.workers.get(state.executions[task.execution].worker)
+    if state.batch(task.batch).stopped or worker is None or task.batch not in worker.batches:
+        return _take_back(state, [task.execution], "task moved to another batch")
+    return []
+
+
+def on_worker_edited(event: WorkerEdited, state: State) -> Iterable[Action]:
+    """What has not started is taken back from a worker that no longer serves its batch, or has no room for it."""
+    worker = state.workers[event.worker]
+    held = state.active.get(event.worker, {})
+    strays = [id for id, task in held.items() if state.tasks[task].batch not in worker.batches]
+    back = _take_back(state, strays, "worker serves other batches now")
+    room = worker.concurrency + worker.prefetch if worker.concurrency else 0
+    excess = len(held) - len(back) - room
+    rest = [id for id in reversed(held) if id not in strays]
+    return [*back, *_take_back(state, rest, "worker has less room now")[: max(excess, 0)]]
 
 
 def _lose_all(state: State, worker: int, reason: str) -> list[Action]:

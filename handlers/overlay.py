@@ -18,7 +18,7 @@ from scitq.domain.envelope import Answer, Erasure, Mark
 from scitq.domain.messages import Assign, Cancel, Settings, Signal, ToAgent
 from scitq.domain.state import Savepoint, State
 from scitq.domain.task import Task
-from scitq.domain.wire import Event, Recorded
+from scitq.domain.wire import Event, Recorded, encode
 from scitq.errors import Rejected
 from scitq.handlers import leases, requirements, retry, timeouts
 from scitq.handlers.actions import Action, OnExecution, OnTask
@@ -26,7 +26,6 @@ from scitq.handlers.assign import assign
 from scitq.handlers.contacts import Contacts
 
 REACTORS: Final[dict[type[Any], tuple[Callable[[Any, State], Iterable[Action]], ...]]] = {
-    executions.ExecutionSucceeded: (requirements.on_execution_succeeded,),
     executions.ExecutionFailed: (retry.on_execution_failed, requirements.on_execution_failed),
     tasks.TaskDeleted: (requirements.on_task_deleted,),
     tasks.TaskEdited: (leases.on_task_edited,),
@@ -35,6 +34,7 @@ REACTORS: Final[dict[type[Any], tuple[Callable[[Any, State], Iterable[Action]], 
     workers.WorkerReincarnated: (leases.on_worker_reincarnated,),
     workers.WorkerDeleted: (leases.on_worker_deleted,),
     workers.WorkerPaused: (leases.on_worker_paused,),
+    workers.WorkerEdited: (leases.on_worker_edited,),
     batches.BatchStopped: (leases.on_batch_stopped,),
 }
 
@@ -44,7 +44,8 @@ class Instant(NamedTuple):
 
     now: int
     steady: int
-    skew: int = 0  # how far the calendar has jumped ahead since this engine started
+    jumps: tuple[tuple[int, int], ...] = ()  # when the calendar jumped ahead since this engine started, and how far
+    calendar: int = 0  # as it is, while `now` never goes back behind the last event
 
 
 @dataclass(slots=True)
@@ -79,10 +80,14 @@ class Outcome:
     """What a turn came to, in the order in which it did."""
 
     events: list[Recorded] = field(default_factory=list)
+    payloads: list[bytes] = field(default_factory=list)
     answers: list[Answer] = field(default_factory=list)
     erasures: list[Erasure] = field(default_factory=list)
     messages: list[ToWorker] = field(default_factory=list)
     replies: list[Reply] = field(default_factory=list)
+
+    def lists(self) -> tuple[list[Any], ...]:
+        return self.events, self.payloads, self.answers, self.erasures, self.messages, self.replies
 
 
 def settings_of(worker: workers.Worker) -> Settings:
@@ -98,7 +103,7 @@ class Overlay:
 
     def __init__(self, state: State, contacts: Contacts, loaded: Loaded, at: Instant) -> None:
         self.state, self.contacts, self.loaded = state, contacts, loaded
-        self.at = at._replace(now=max(at.now, state.time))
+        self.at = at._replace(now=max(at.now, state.time), calendar=at.now)
         self.outcome = Outcome()
         self._actor = "engine"
         self._command: int | None = None  # position of a request's first event; None: not a request's
@@ -107,7 +112,7 @@ class Overlay:
     # Deciding -------------------------------------------------------------------------------------------------
 
     def task(self, id: int) -> Task | None:
-        return self.state.tasks.get(id) or self.loaded.tasks.get(id)
+        return self.state.tasks.get(id) or self.state.just_ended.get(id) or self.loaded.tasks.get(id)
 
     def do(self, action: Action, cause: int = 0) -> int:
         """Decide one command and record what becomes true; the number of events. Rejected, when it cannot be."""
@@ -140,13 +145,22 @@ class Overlay:
         recorded = Recorded(
             position, stream, version, self.at.now, self._actor, self._command or 0, cause, self._mark, event
         )
+        self.outcome.payloads.append(encode(event))  # here, so that what cannot be encoded is the input's fault
         self._tell(event)
         state.apply(recorded)
-        if isinstance(event, tasks.OwnEvent) and event.task in self.loaded.tasks:
-            state.put(self.loaded.tasks, event.task, tasks.evolve(self.loaded.tasks[event.task], event))
+        if isinstance(event, tasks.OwnEvent):
+            self._remember(event, position)
         self.outcome.events.append(recorded)
         for reactor in REACTORS.get(type(event), ()):
             self._react(reactor, recorded)
+
+    def _remember(self, event: tasks.OwnEvent, position: int) -> None:
+        """Keep what was looked up, or ended in this turn, as it is now; and know of every text that could be erased."""
+        for known in (self.loaded.tasks, self.state.just_ended):
+            if event.task in known:
+                self.state.put(known, event.task, tasks.evolve(known[event.task], event))
+        if isinstance(event, tasks.TaskCreated | tasks.TaskEdited) and event.task in self.loaded.texts:
+            self.state.put(self.loaded.texts, event.task, (*self.loaded.texts[event.task], position))
 
     def _place(self, event: Event) -> tuple[str, int]:
         """The stream of an event, and its version in it."""
@@ -173,15 +187,13 @@ class Overlay:
 
     def savepoint(self) -> tuple[Savepoint, tuple[int, ...], int | None]:
         out = self.outcome
-        kept = (len(out.events), len(out.answers), len(out.erasures), len(out.messages), len(out.replies))
+        kept = tuple(len(list_) for list_ in out.lists())
         return self.state.savepoint(), kept, self._command
 
     def rollback(self, to: tuple[Savepoint, tuple[int, ...], int | None]) -> None:
         saved, kept, self._command = to
         self.state.rollback(saved)
-        out = self.outcome
-        lists: tuple[list[Any], ...] = (out.events, out.answers, out.erasures, out.messages, out.replies)
-        for list_, length in zip(lists, kept, strict=True):
+        for list_, length in zip(self.outcome.lists(), kept, strict=True):
             del list_[length:]
 
     def whole(self, work: Callable[..., object], *args: Any) -> None:
@@ -228,8 +240,9 @@ class Overlay:
                 self._tell_holder(event.execution, Cancel(event.execution))
             case executions.ExecutionSignalled():
                 self._tell_holder(event.execution, Signal(event.execution, event.signal))
-            case executions.ExecutionRecovered(status="running") if self.state.tasks[event.task].paused:
-                self.say(self.state.executions[event.execution].worker, Signal(event.execution, "pause"))
+            case executions.ExecutionRecovered(status="running"):
+                holder = self.state.executions[event.execution].worker
+                self.say(holder, Signal(event.execution, "pause" if self.state.tasks[event.task].paused else "resume"))
             case tasks.TaskPaused() | tasks.TaskResumed():
                 task = self.state.tasks[event.task]
                 if task.stage == "running":
@@ -258,14 +271,16 @@ class Overlay:
         self.on_behalf("engine")
         for action in leases.watch(self.state, self.contacts, self.at.steady):
             self.guarded("leases.watch", workers.stream(action.worker), self.do, action)
-        for late in timeouts.watch(self.state, self.at.now - self.at.skew):
+        for late in timeouts.watch(self.state, self.at.now, self.at.jumps):
             stream = tasks.stream(self.state.executions[late.execution].task)
             if not self.guarded("timeouts.watch", stream, self.do, late):
                 self.state.remind(late.execution, self.at.now + 60_000_000)
 
     def settle(self) -> None:
-        """Give out what can be given out."""
+        """Release what can be released, then give out what can be given out."""
         self.on_behalf("engine")
+        for ready in requirements.release(self.state):
+            self.guarded("requirements.release", tasks.stream(ready.task), self.do, ready)
         stuck: list[Task] = []
         for task, worker in assign(self.state, self.state.dirty):
             command = tasks.AssignTask(self.state.last_execution + 1, worker)

@@ -1,21 +1,26 @@
 """Tasks that wait for others are released when all of them have succeeded, and say so when one never will by itself.
 
-These answer single events, after `retry`: a failed task that was queued again has not failed for those who wait for it.
+Releasing looks at what is. The others answer single events, after `retry`: a failed task that was queued again has not
+failed for those who wait for it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import islice
+from typing import Final
 
-from scitq.domain.execution import ExecutionFailed, ExecutionSucceeded
+from scitq.domain.execution import ExecutionFailed
 from scitq.domain.state import State
 from scitq.domain.task import BlockTask, ReleaseTask, TaskDeleted, TaskRelaunched, UnblockTask
 from scitq.handlers.actions import Action, OnTask
 
+MOST_AT_ONCE: Final = 5_000
 
-def on_execution_succeeded(event: ExecutionSucceeded, state: State) -> Iterable[Action]:
-    met = [task for task in state.dependants(event.task) if state.unmet[task] == 0]
-    return [OnTask(task, ReleaseTask(by_hand=False)) for task in met]
+
+def release(state: State) -> list[OnTask]:
+    """Level-triggered: every waiting task whose requirements have succeeded, a turn's portion of them."""
+    return [OnTask(task, ReleaseTask(by_hand=False)) for task in islice(state.releasable, MOST_AT_ONCE)]
 
 
 def on_execution_failed(event: ExecutionFailed, state: State) -> Iterable[Action]:

@@ -25,7 +25,7 @@ def take_request(turn: Overlay, request: Request) -> None:
     if known is not None:
         turn.outcome.replies.append(Reply(request.id, known.answer))
         return
-    if request.deadline < turn.at.now:
+    if request.deadline < turn.at.calendar:
         turn.outcome.replies.append(Reply(request.id, None, "it came after its deadline: nothing was done"))
         return
     turn.on_behalf(request.actor, command=0)

@@ -4,6 +4,11 @@ ScitqError
 ├── Rejected              a command that is impossible; its text is for the user
 ├── Malformed             a message, an event or a setting that cannot be understood
 │   └── UnknownEvent      an event of a type or version this release does not know
+├── AgentError            the machine of an agent did not do as it was asked
+│   ├── FolderInUse       another agent works in the folder
+│   ├── DiskFull          nothing was written: no space is left
+│   ├── Damaged           what is in a file of the agent is not what was written
+│   └── ShimUnavailable   the shim cannot be started or does not answer
 └── StoreError            the event store did not do as it was asked
     ├── LeaseLost         another engine holds the lease; this one must exit
     ├── OutcomeUnknown    the answer to a commit was lost: it may have happened
@@ -76,3 +81,23 @@ class Corrupt(StoreError):
     def __init__(self, position: int, reason: str) -> None:
         self.position, self.reason = position, reason
         super().__init__(f"event {position} is damaged: {reason}")
+
+
+class AgentError(ScitqError):
+    """The machine of an agent did not do as it was asked. The text is for whoever looks after the machine."""
+
+
+class FolderInUse(AgentError):
+    """Another agent works in the folder: two would start the same executions."""
+
+
+class DiskFull(AgentError):
+    """No space is left where the agent keeps its files. Nothing was written, and later it may work."""
+
+
+class Damaged(AgentError):
+    """What is in a file of the agent is not what was written, and not the torn end that a power cut leaves."""
+
+
+class ShimUnavailable(AgentError):
+    """The process that runs the commands cannot be started, or does not answer."""

@@ -46,8 +46,8 @@ def parse(text: str) -> URL:
     """A URL of one of the two databases, with the driver that is used."""
     try:
         url = make_url(text)
-    except (ArgumentError, ValueError) as error:
-        raise Malformed(f"{text!r} is not the address of a database") from error
+    except (ArgumentError, ValueError):  # from None: the error shows the address, with its password
+        raise Malformed("that is no address of a database: sqlite:///folder, or postgresql://user@host/name") from None
     if url.drivername in ("postgres", "postgresql", "postgresql+psycopg2"):
         return url.set(drivername="postgresql+psycopg2")
     if url.drivername == "sqlite":

@@ -17,6 +17,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn,
 from rich.text import Text
 from sqlalchemy.exc import SQLAlchemyError
 
+from scitq.cli import config
 from scitq.cli.eventlog import as_json, clean, iso, moment, row, table
 from scitq.domain.envelope import Envelope
 from scitq.errors import Malformed, Rejected, ScitqError
@@ -32,13 +33,15 @@ db = typer.Typer(context_settings=HELP, no_args_is_help=True, help="The database
 event = typer.Typer(context_settings=HELP, no_args_is_help=True, help="The log of events.")
 app.add_typer(db, name="db")
 app.add_typer(event, name="event")
+app.add_typer(config.app, name="config", context_settings=HELP)
 
 Store = Annotated[
     str | None,
     typer.Option(
         "--store",
         envvar="SCITQ_STORE",
-        help="sqlite:///folder, postgresql://…, or a folder. [default: ~/.local/share/scitq]",
+        callback=config.configured_store,
+        help="sqlite:///folder, postgresql://…, or a folder. [default: as configured]",
         show_default=False,
     ),
 ]

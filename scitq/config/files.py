@@ -43,15 +43,18 @@ def read(path: Path) -> Contents | None:
 
 
 def _bytes(path: Path) -> tuple[bytes, int]:
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a named pipe must not hold us up
-    with open(descriptor, "rb") as file:
-        mode = os.fstat(descriptor).st_mode
+    with open(path, "rb", opener=_without_waiting) as file:
+        mode = os.fstat(file.fileno()).st_mode
         if not stat.S_ISREG(mode):
             raise ValueError("it is not a regular file")
         data = file.read(MAX_BYTES + 1)
     if len(data) > MAX_BYTES:
         raise ValueError(f"it is longer than {MAX_BYTES} bytes")
     return data, mode
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)  # a named pipe would hold us up
 
 
 def _lines(path: Path, text: str) -> dict[str, Line]:

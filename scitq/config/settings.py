@@ -1,22 +1,18 @@
-"""Every setting, and where its value comes from: flags, then environment, then files, then defaults."""
+"""Every setting: its name, what is right for it, its default, and what it is for."""
 
 from __future__ import annotations
 
-import difflib
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any
 
-from scitq.config import files as config_files
 from scitq.config import folders, values
 from scitq.config.declared import Computed, Hidden, Setting, setting
 from scitq.config.values import Kind, Network, ServerAddress, Token
 from scitq.errors import Malformed
 
-MAX_VALUE_CHARS = 4_096
 SCRATCH = Path("/scratch")
 
 STORE = Kind("sqlite:///folder, postgresql://user:password@host/database, or the path of a folder", values.store)
@@ -27,10 +23,8 @@ SERVER = Kind("[scheme://][x:TOKEN@]host[:port] with the scheme http or https", 
 TOKEN = Kind("a token as its server gave it: 16 characters or more, letters, digits and -._~+/", Token)
 AUTH = Kind("token or none", values.choice("token", "none"))
 NETWORKS = Kind("networks as 10.0.0.0/8,fd00::/8, without bits behind the prefix", values.networks)
-PATH = Kind("a path, absolute or from ~ where it stands in a file", values.path)
-LEVEL = Kind(
-    "DEBUG, INFO, WARNING, ERROR or CRITICAL", values.choice("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
-)
+PATH = Kind("a path; in a file it is absolute or begins with ~", values.path)
+LEVEL = Kind("DEBUG, INFO, WARNING, ERROR or CRITICAL", values.choice("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"))
 BYTES = Kind("a number of bytes without a unit", lambda text: values.number(text, 0, 10**15))
 COUNT = Kind("a number from 0 to 1000", lambda text: values.number(text, 0, 1_000))
 
@@ -107,48 +101,3 @@ DECLARED: dict[str, Setting] = {
     one.name: one.metadata["setting"] for one in fields(Settings) if "setting" in one.metadata
 }
 NAMES = {one.name: one for one in DECLARED.values()}
-
-
-class _Given(NamedTuple):
-    text: str
-    source: str
-    file: Path | None = None
-
-
-def load(
-    flags: Mapping[str, str] = MappingProxyType({}),
-    environ: Mapping[str, str] | None = None,
-    files: Iterable[Path] | None = None,
-) -> Settings:
-    """The settings as they are now. `flags` go by the names of settings; of `files`, a later one wins.
-
-    An empty text in the environment or in a file is no value; an empty flag is a mistake. What is wrong is
-    refused as `Malformed`, in one sentence that never shows a secret.
-    """
-    environ = os.environ if environ is None else environ
-    given: dict[str, _Given] = {}
-    notes: list[str] = []
-    for path in folders.config_files(environ) if files is None else files:
-        given |= _from_file(path, notes)
-    given |= {name: _Given(environ[name], "environment") for name in NAMES if environ.get(name)}
-    notes += [
-        f"{name} in the environment is not a setting; did you mean {meant}?"
-        for name in environ
-        if name.startswith("SCITQ_") and name not in NAMES and (meant := _meant(name))
-    ]
-    for name, text in flags.items():
-        if name not in NAMES:
-            raise Malformed(f"{name!r} is not a setting" + _did_you_mean(name))
-        given[name] = _Given(text, f"flag {NAMES[name].flag}")
-
-    found: dict[str, Any] = {}
-    for attribute, one in DECLARED.items():
-        if one.name in given:
-            found[attribute] = _read(one, given[one.name], environ)
-        elif isinstance(one.default, Computed):
-            found[attribute] = one.default.of(found, environ)
-        else:
-            found[attribute] = None if one.default is None else one.kind.read(one.default)
-    sources = {name: given[name].source if name in given else "default" for name in NAMES}
-    loaded = Settings(**found, sources=MappingProxyType(sources), notes=tuple(notes))
-    return loaded if not (more := _dangers(loaded)) else _with_notes(loaded, found, more)

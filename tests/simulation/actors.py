@@ -215,7 +215,7 @@ class UserActor(Actor):
         request = Request(f"{self.name}-{len(self.asked) + 1:07}", f"user:{self.name}", 2**62, command)
         self.asked.append(request.id)
         kernel = self.world.kernel
-        kernel.say(self.name, f"asks {request.id}: {command}")
+        kernel.say(self.name, "asks {}: {}", request.id, command)
         while True:
             self.world.broker.send(self.name, request)
             asked = kernel.now
@@ -250,6 +250,11 @@ class Submitter(UserActor):
             command = self._steer()
             if command is not None:
                 await self.ask(command)
+        if rng.random() < 0.4 and self.oracle().last_task:
+            everything = tuple(range(1, self.oracle().last_task + 1))
+            await self.ask(SteerTasks(everything, tasks.RelaunchTask()))
+            await self.ask(SteerTasks(everything, tasks.PauseTask()))
+            await self.ask(SteerTasks(everything, tasks.ResumeTask()))
         self.finished = True
 
     async def _pause(self) -> None:
@@ -278,11 +283,15 @@ class Submitter(UserActor):
         if not state.last_task or not state.workers:
             return None
         task = (rng.randint(1, state.last_task),)
+        all_tasks = tuple(range(1, state.last_task + 1))
         worker = (rng.choice(sorted(state.workers)),)
         batch = rng.choice(BATCHES)
         return rng.choice(
             (
                 lambda: SteerTasks(task, tasks.PauseTask()),
+                lambda: SteerTasks(all_tasks, tasks.PauseTask()),
+                lambda: SteerTasks(all_tasks, tasks.ResumeTask()),
+                lambda: CreateTasks((TaskSpec("never"), TaskSpec("refused", requires=(10**6,)))),
                 lambda: SteerTasks(task, tasks.RelaunchTask()),
                 lambda: SteerTasks(task, tasks.DeleteTask()),
                 lambda: SteerTasks(task, tasks.ReleaseTask()),

@@ -86,6 +86,53 @@ def no_result_is_thrown_away(run: Run) -> Finding:
             yield f"event {recorded.position}: execution {event.execution} had ended with {code}"
 
 
+def agents_are_told_what_to_run(run: Run) -> Finding:
+    """With each assignment come the texts of the task as they then are."""
+    command: dict[int, str] = {}
+    assigned: dict[int, str] = {}
+    for recorded in run.log:
+        event = recorded.event
+        match event:
+            case tasks.TaskCreated():
+                command[event.task] = event.command
+            case tasks.TaskEdited() if "command" in event.changes:
+                command[event.task] = event.changes["command"]
+            case ex.ExecutionAssigned():
+                assigned[event.execution] = command[event.task]
+            case _:
+                pass
+    for given in run.everything_given():
+        told = (given.texts or {}).get("command")
+        if given.execution in run.world.starts and told != assigned[given.execution]:
+            yield f"execution {given.execution} is to run {assigned[given.execution]!r}, its agent was told {told!r}"
+
+
+def nothing_runs_that_the_log_does_not_give(run: Run) -> Finding:
+    """At the end, each machine that is there has heard of all that was taken back."""
+    if run.quiet:
+        for host in run.hosts_there():
+            for execution in host.running():
+                yield f"{host.name} still runs execution {execution}"
+
+
+def nothing_times_out_early(run: Run) -> Finding:
+    started: dict[int, int] = {}
+    limit: dict[int, int | None] = {}
+    for recorded in run.log:
+        event, at = recorded.event, run.world.appended_at[recorded.position - 1]
+        match event:
+            case tasks.TaskCreated() | tasks.TaskRelaunched():
+                limit[event.task] = event.run_timeout_s
+            case ex.ExecutionStarted() | ex.ExecutionRecovered():
+                started[event.execution] = at
+            case ex.ExecutionFailed(reason=str(reason)) if reason.startswith("ran for more than"):
+                ran, allowed = at - started[event.execution], limit[event.task]
+                if allowed is None or ran < allowed * SECOND:
+                    yield f"event {recorded.position}: it ran for {ran / SECOND:.1f} s, {allowed} s are allowed"
+            case _:
+                pass
+
+
 def requirements_come_first(run: Run) -> Finding:
     """A task is assigned only after what it requires has succeeded, or somebody let it go without."""
     requires: dict[int, tuple[int, ...]] = {}
@@ -237,6 +284,9 @@ INVARIANTS: dict[str, Callable[[Any], Finding]] = {
         no_execution_starts_twice,
         results_are_true,
         no_result_is_thrown_away,
+        agents_are_told_what_to_run,
+        nothing_runs_that_the_log_does_not_give,
+        nothing_times_out_early,
         requirements_come_first,
         retries_are_spent_on_failures_only,
         workers_hold_no_more_than_they_may,

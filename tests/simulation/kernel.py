@@ -47,9 +47,10 @@ class Kernel:
             what(*args)
         return done()
 
-    def say(self, who: str, what: str) -> None:
+    def say(self, who: str, what: str, *details: object) -> None:
+        """Tell the run in words, if somebody listens: `details` are put into `what` only then."""
         if self.trace is not None:
-            self.trace(f"{self.now / SECOND:10.4f}  {who:<12} {what}")
+            self.trace(f"{self.now / SECOND:10.4f}  {who:<12} {what.format(*details)}")
 
 
 class Process:

@@ -16,11 +16,11 @@ from scitq.agents.spool import Spool
 from scitq.domain import execution as ex
 from scitq.domain.commands import Request
 from scitq.domain.envelope import Append
-from scitq.domain.messages import Assign, Reports
+from scitq.domain.messages import Assign, Cancel, Reports
 from scitq.domain.state import State
 from scitq.domain.task import ReleaseTask
 from scitq.errors import LeaseLost, OutcomeUnknown, Rejected, StoreUnavailable
-from scitq.handlers import agents, engine, leases, overlay, reports, users
+from scitq.handlers import agents, engine, leases, loading, overlay, reports, requirements, timeouts, users
 from scitq.handlers.actions import OnExecution, OnTask
 from scitq.handlers.contacts import Contact, Contacts
 from scitq.handlers.engine import Engine
@@ -246,6 +246,32 @@ def _no_offer(state: State, worker: Any, held: Any) -> Any:
 _compare = leases.compare
 
 
+def _nothing_again(state: State, execution: Any, status: str) -> list[Any]:
+    """Pause and resume are said once, and never again."""
+    return []
+
+
+async def _no_texts(journal: Any, clock: Any, outcome: Any) -> dict[int, Any]:
+    """Agents are told which task to run, but not what it is."""
+    return {}
+
+
+def _too_early(state: State, now: int, jumps: Sequence[Any] = ()) -> Any:
+    """Time limits are taken for a tenth of what they are."""
+    for id, deadline in list(state.deadlines.items()):
+        execution = state.executions[id]
+        if execution.status == "running" and now > deadline - 2_000_000:
+            yield OnExecution(id, ex.TimeOutExecution("running", "ran for more than it may"))
+
+
+def _deaf_to_cancel(self: Agent, message: Any) -> None:
+    if not isinstance(message, Cancel):
+        _on_message(self, message)
+
+
+_on_message = Agent._on_message
+
+
 def _knows_what_it_holds(self: Spool, execution: int) -> bool:
     return execution in self.held
 
@@ -275,16 +301,10 @@ def _spent(state: State, worker: int, reason: str) -> list[Any]:
     return [OnExecution(id, cast(Any, ex.Failed(id, None, reason))) for id in list(state.active.get(worker, {}))]
 
 
-def _any_requirement(event: ex.ExecutionSucceeded, state: State) -> Any:
-    return [OnTask(task, ReleaseTask(by_hand=False)) for task in state.dependants(event.task)]
-
-
-@contextmanager
-def requirement_race() -> Iterator[None]:
+def _any_requirement(state: State) -> Any:
     """A task is released as soon as one of its requirements has succeeded."""
-    reactors = {**overlay.REACTORS, ex.ExecutionSucceeded: (_any_requirement,)}
-    with mock.patch.object(overlay, "REACTORS", reactors):
-        yield
+    waiting = (task for required in state.met for task in state.dependants(required))
+    return [OnTask(task, ReleaseTask(by_hand=False)) for task in dict.fromkeys(waiting)]
 
 
 def _stale(self: Contacts, since: int) -> None:
@@ -352,9 +372,13 @@ MUTANTS: dict[str, Mutant] = {
     "spool dropped at the broker's confirm": _patched(Agent, "reports", _drop_when_sent),
     "no re-offer": _patched(agents, "compare", _no_offer),
     "agent forgets what is over": agent_forgets_what_is_over,
+    "pause and resume said once": _patched(leases, "_hold_or_go_on", _nothing_again),
+    "agents are not told what to run": _patched(loading, "texts", _no_texts),
+    "agents do not listen to cancel": _patched(Agent, "_on_message", _deaf_to_cancel),
+    "time limits taken short": _patched(timeouts, "watch", _too_early),
     "edge instead of level": _patched(State, "_touch_worker", _nobody_told),
     "retry spent on a lost worker": _patched(leases, "_lose_all", _spent),
-    "requirement race": requirement_race,
+    "requirement race": _patched(requirements, "release", _any_requirement),
     "lease not refreshed at take-over": lease_not_refreshed,
     "reincarnation ignored": reincarnation_ignored,
     "no rollback of what is refused": _patched(Overlay, "whole", _no_rollback),

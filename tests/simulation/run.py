@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from scitq.agents.spool import Given
 from scitq.domain import wire
 from scitq.domain.commands import CreateTasks
 from scitq.domain.engine_log import PayloadErased
@@ -94,6 +95,7 @@ class Run:
         self._plan_trouble(trouble_ends)
         kernel.at(trouble_ends, self._heal)
         self.quiet = kernel.run(trouble_ends + PATIENCE, self._is_quiet)
+        kernel.run(kernel.now + 12 * SECOND, lambda: False)  # two heartbeats more: what is still said is heard
         return [Finding(name, seen) for name, check in INVARIANTS.items() for seen in check(self)]
 
     def _is_quiet(self) -> bool:
@@ -191,6 +193,16 @@ class Run:
         self.world.kernel.say(engine.name, f"has its calendar {engine.clock.offset // SECOND} s off")
 
     # For the invariants ---------------------------------------------------------------------------------------
+
+    def everything_given(self) -> Iterator[Given]:
+        """What agents wrote down of what they were to run, as far as their disks still know."""
+        for agent in self.agents:
+            yield from (entry for entry in agent.host.entries if isinstance(entry, Given))
+
+    def hosts_there(self) -> list[Host]:
+        """The machines whose agent could be reached until the end."""
+        cut = self.world.cut
+        return [one.host for one in self.agents if not one.finished and f"agent {one.host.incarnation}" not in cut]
 
     def requests(self) -> list[str]:
         """The ids of all that users ever asked."""

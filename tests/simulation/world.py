@@ -154,7 +154,8 @@ class SimJournal:
             world.appended_at.append(world.kernel.now)
             if world.kernel.trace is not None:
                 content = (envelope.payload or b"").decode()
-                world.kernel.say(self._who, f"event {envelope.position} {envelope.stream} {envelope.type} {content}")
+                said = (envelope.position, envelope.stream, envelope.type, content)
+                world.kernel.say(self._who, "event {} {} {} {}", *said)
 
     async def read(self, after: int, limit: int) -> list[Envelope]:
         await self._way()
@@ -284,6 +285,7 @@ class Host:
     boots: int = 0
     process: Process | None = None
     mailbox: Mailbox | None = None
+    paused: dict[int, int | None] = field(default_factory=dict)  # held still; the code, if it would have ended
     _marked: set[int] = field(default_factory=set)
     _running: dict[int, int] = field(default_factory=dict)
     _exits: dict[int, int] = field(default_factory=dict)
@@ -307,9 +309,9 @@ class Host:
         world = self.world
         self._marked.add(execution)
         world.starts[execution] = world.starts.get(execution, 0) + 1
-        world.kernel.say(self.name, f"execution {execution} of task {task} starts")
+        world.kernel.say(self.name, "execution {} of task {} starts", execution, task)
         rng = world.kernel.rng
-        lasts = int(rng.expovariate(1 / (2 * SECOND)))
+        lasts = int(rng.expovariate(1 / (2 * SECOND))) if rng.random() < 0.95 else 60 * SECOND
         code = 0 if rng.random() < 0.8 else 1
         self._running[execution] = self.boots
         world.kernel.at(lasts, self._exit, execution, code, self.boots)
@@ -317,19 +319,32 @@ class Host:
     def _exit(self, execution: int, code: int, boot: int) -> None:
         if self._running.get(execution) != boot:
             return
+        if execution in self.paused:
+            self.paused[execution] = code
+            return
         del self._running[execution]
         self._exits[execution] = code
         self.world.codes[execution] = code
-        self.world.kernel.say(self.name, f"execution {execution} exits with {code}")
+        self.world.kernel.say(self.name, "execution {} exits with {}", execution, code)
         if self.mailbox is not None:
             self.mailbox.put((execution, code))
 
     def kill(self, execution: int) -> None:
+        self.paused.pop(execution, None)
         if self._running.pop(execution, None) is not None:
             self._exits[execution] = -9
 
     def signal(self, execution: int, signal: int | str) -> None:
-        if signal in (9, 15) and execution in self._running:
+        if execution not in self._running:
+            return
+        if signal == "pause":
+            self.paused.setdefault(execution, None)
+        elif signal == "resume" and execution in self.paused:
+            code = self.paused.pop(execution)
+            if code is not None:
+                self._exit(execution, code, self._running[execution])
+        elif signal in (9, 15):
+            self.paused.pop(execution, None)
             self._exit(execution, -int(signal), self._running[execution])
 
     def running(self) -> Iterable[int]:
@@ -346,6 +361,7 @@ class Host:
     def reboot(self) -> None:
         self.world.kernel.say(self.name, "reboots")
         self._running.clear()
+        self.paused.clear()
         self.boots += 1
         if self.process is not None:
             self.process.kill()

@@ -40,6 +40,7 @@ class Machine:
         self.marked: set[int] = set()
         self.runs: set[int] = set()
         self.ended: dict[int, int] = {}
+        self.still: set[int] = set()
         self.dies_at = 0
         self._touches = count(1)
 
@@ -69,7 +70,12 @@ class Machine:
         self._touch()
 
     def signal(self, execution: int, signal: int | str) -> None:
-        self.did.append(f"signal {execution} {signal}")
+        if signal != "resume" or execution in self.still:  # what runs anyway does not notice
+            self.did.append(f"signal {execution} {signal}")
+        if signal == "pause":
+            self.still.add(execution)
+        elif signal == "resume":
+            self.still.discard(execution)
 
     def running(self) -> Iterable[int]:
         return set(self.runs)
@@ -390,3 +396,13 @@ def test_a_crash_between_starting_and_writing_it_down_is_completed_by_the_shim(m
     machine.start(1, 11)
     machine.exit(1, 0)
     assert sent(welcomed(machine)) == (Started(1), Succeeded(1))
+
+
+def test_what_is_held_still_goes_on_after_a_restart_until_the_engine_says_otherwise(machine: Machine) -> None:
+    """The agent does not remember; the engine does, and its next answer to a heartbeat holds it again."""
+    tell(welcomed(machine), Assign(1, 11))
+    machine.start(1, 11)
+    first = welcomed(machine)
+    tell(first, Signal(1, "pause"))
+    assert first.heartbeat().held == {1: "paused"}
+    assert welcomed(machine).heartbeat().held == {1: "running"} and machine.still == set()

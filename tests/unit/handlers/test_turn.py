@@ -14,6 +14,7 @@ from scitq.domain import worker as workers
 from scitq.domain.commands import (
     CreateTasks,
     EraseTask,
+    Request,
     RequireTasks,
     SignalExecutions,
     SteerBatch,
@@ -755,19 +756,19 @@ def test_a_reactor_that_stumbles_over_one_task_goes_on_with_the_others(
     (after_bad,) = server.submit(TaskSpec("c", requires=(bad,)))
     (after_good,) = server.submit(TaskSpec("d", requires=(good,)))
 
-    def stumbles(event: ex.ExecutionSucceeded, state: State) -> Iterable[Action]:
+    def stumbles(event: ex.ExecutionFailed, state: State) -> Iterable[Action]:
         if event.task == bad:
             raise ZeroDivisionError("tasks_per_worker is 0")
-        return requirements.on_execution_succeeded(event, state)
+        return requirements.on_execution_failed(event, state)
 
     stumbles.__module__ = requirements.__name__
-    monkeypatch.setitem(overlay.REACTORS, ex.ExecutionSucceeded, (stumbles,))
-    events = server.report(worker, ex.Succeeded(server.execution(bad)), ex.Succeeded(server.execution(good)))
+    monkeypatch.setitem(overlay.REACTORS, ex.ExecutionFailed, (stumbles,))
+    events = server.report(worker, ex.Failed(server.execution(bad), 1), ex.Failed(server.execution(good), 1))
     assert [event for event in events if isinstance(event, ReactorFailed)] == [
         ReactorFailed("requirements.stumbles", f"task-{bad}", "ZeroDivisionError: tasks_per_worker is 0")
     ]
-    assert server.status(bad) == "succeeded", "what it stumbled over is true all the same"
-    assert server.status(after_good) == "assigned" and server.status(after_bad) == "waiting"
+    assert server.status(bad) == "failed", "what it stumbled over is true all the same"
+    assert server.state.tasks[after_good].blocked_by == (good,) and server.state.tasks[after_bad].blocked_by == ()
 
 
 def test_a_stumble_is_said_once_and_so_is_its_end(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -992,3 +993,49 @@ def test_a_failed_task_whose_retries_are_edited_is_forgotten_when_nobody_waits_f
 def test_a_heartbeat_of_a_stranger_is_answered_with_a_request_for_a_hello(server: Server) -> None:
     server.turn(Heartbeat(5, "who", {1: "running"}))
     assert [(to.worker, to.incarnation, to.message) for to in server.outcome.messages] == [(5, "who", SayHello())]
+
+
+# What one turn holds together ---------------------------------------------------------------------------------
+
+
+def test_a_task_that_ended_in_this_very_turn_can_be_required_relaunched_and_deleted_in_it(server: Server) -> None:
+    worker = server.hello(concurrency=9)
+    for command in (CreateTasks((TaskSpec("next", requires=(1,)),)), SteerTasks((1,), tasks.RelaunchTask())):
+        if not server.state.last_task:
+            server.submit(TaskSpec("a"))
+        ended = server.reports(worker, ex.Succeeded(server.execution(1)))
+        server.turn(ended, Request(f"in-the-same-turn-{server.state.position}", "user:ada", 2**62, command))
+        assert server.outcome.replies[-1].refusal is None
+        assert server.state.facts() == State().fold(server.log).facts()
+
+
+def test_what_cannot_be_written_down_is_the_fault_of_its_report_alone(server: Server) -> None:
+    worker = server.hello(concurrency=2)
+    server.submit(TaskSpec("a"), TaskSpec("b"))
+    events = server.report(worker, ex.Failed(1, 1, "caf\udce9.txt: not found"), ex.Succeeded(2))
+    assert [type(event) for event in events if isinstance(event, ReportFailed | ex.ExecutionSucceeded)] == [
+        ReportFailed,
+        ex.ExecutionSucceeded,
+    ]
+
+
+def test_an_erasure_finds_what_was_edited_in_the_same_turn(server: Server) -> None:
+    worker = server.hello()
+    server.submit(TaskSpec("a"))
+    server.report(worker, ex.Succeeded(1))
+    edit = SteerTasks((1,), tasks.EditTask({"command": "secret"}))
+    server.turn(
+        Request("edit-in-the-same-turn", "user:ada", 2**62, edit),
+        Request("erase-in-the-same-turn", "user:ada", 2**62, EraseTask(1, "asked to")),
+    )
+    texts = [one.position for one in server.log if isinstance(one.event, tasks.TaskCreated | tasks.TaskEdited)]
+    assert {erasure.position for erasure in server.outcome.erasures} >= set(texts[-1:])
+
+
+def test_a_calendar_that_was_ahead_for_a_while_makes_no_request_late(server: Server) -> None:
+    server.skew = 86_400 * SECOND
+    server.submit(TaskSpec("stamped tomorrow"))
+    server.skew = 0
+    in_time = Request("in-time-after-all", "user:ada", server.now + 10 * SECOND, CreateTasks((TaskSpec("b"),)))
+    server.turn(in_time)
+    assert server.outcome.replies[-1].refusal is None

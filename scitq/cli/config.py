@@ -1,0 +1,70 @@
+"""The settings that are in force, for people and for programs."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import orjson
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from scitq.config import Settings, load
+from scitq.config.settings import DECLARED
+
+app = typer.Typer(no_args_is_help=True, help="The settings, and where they come from.")
+
+
+@app.callback()
+def config() -> None:
+    """The settings, and where they come from."""
+
+
+@app.command("show")
+def config_show(json: Annotated[bool, typer.Option("--json", help="JSON instead of text.")] = False) -> None:
+    """Show each setting with its value and its source; secrets are hidden."""
+    settings = load()
+    if json:
+        sys.stdout.write(
+            orjson.dumps(_as_json(settings), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE).decode()
+        )
+    elif sys.stdout.isatty():
+        _table(settings, Console())
+    else:
+        for name, value in settings.shown().items():
+            print(f"{name}\t{value}\t{settings.sources[name]}")
+    _print_notes(settings)
+
+
+def configured_store(given: str | None) -> str:
+    """For the option --store: the setting where the option is not given."""
+    if given is not None:
+        return given
+    settings = load()
+    _print_notes(settings)
+    return settings.store
+
+
+def _print_notes(settings: Settings) -> None:
+    for note in settings.notes:
+        print(f"scitq-manage: {note}", file=sys.stderr)
+
+
+def _as_json(settings: Settings) -> dict[str, dict[str, str | int | None]]:
+    shown = settings.shown()
+    answer: dict[str, dict[str, str | int | None]] = {}
+    for attribute, one in DECLARED.items():
+        value = getattr(settings, attribute)
+        plain = value if value is None or isinstance(value, int) else shown[one.name]
+        answer[one.name] = {"value": plain, "source": settings.sources[one.name]}
+    return answer
+
+
+def _table(settings: Settings, console: Console) -> None:
+    grid = Table("setting", "value", "source", box=None, pad_edge=False, header_style="bold")
+    for name, value in settings.shown().items():
+        source = settings.sources[name]
+        grid.add_row(name, Text(value), Text(source, style="dim" if source == "default" else ""))
+    console.print(grid)

@@ -1,0 +1,101 @@
+"""Shims to try things on, and the end of them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from scitq.agents import processes
+from scitq.agents.shim_client import Command, Exit, ShimClient, shell
+
+T = TypeVar("T")
+ENV = {"PATH": "/usr/bin:/bin", "HOME": "/"}
+DEADLINE_S = 30.0
+
+
+def eventually(look: Callable[[], T | None], what: str = "what was waited for") -> T:
+    """What a condition yields once it holds."""
+    deadline = time.monotonic() + DEADLINE_S
+    while time.monotonic() < deadline:
+        if found := look():
+            return found
+        time.sleep(0.005)
+    raise AssertionError(f"{what} did not come to be")
+
+
+class Bench:
+    """A folder with a shim, and agents that come and go."""
+
+    def __init__(self, folder: Path, **options: Any) -> None:
+        self.folder, self.options = folder, options
+        self.commands: dict[int, Command] = {}
+        self.agents: list[ShimClient] = []
+
+    def agent(self, **options: Any) -> ShimClient:
+        self.agents.append(ShimClient(self.folder, self.command, **self.options, **options))
+        return self.agents[-1]
+
+    def command(self, execution: int, task: int) -> Command:
+        return self.commands[execution]
+
+    def start(self, agent: ShimClient, execution: int, *argv: str, **options: Any) -> None:
+        """A single word is a line for the shell."""
+        line = argv if len(argv) > 1 else shell(argv[0])
+        self.commands[execution] = Command(line, **{"cwd": str(self.folder), "env": ENV, **options})
+        agent.start(execution, 0)
+
+    def stop(self) -> None:
+        """Nothing is left behind, whatever a test did."""
+        agent = self.agent()
+        for execution in list(agent.running()):
+            agent.kill(execution, 0.0)
+        eventually(lambda: agent.wait(0.05) is not None and not list(agent.running()), "the end of all commands")
+        pid = agent.shim_pid
+        agent.leave()
+        for each in self.agents:
+            each.close()
+        if pid is not None:
+            eventually(lambda: processes.start_of(pid) is None, "the end of the shim")
+
+
+def ends(agent: ShimClient, *executions: int) -> dict[int, Exit]:
+    """How these end, once they have."""
+    found: dict[int, Exit] = {}
+
+    def look() -> bool:
+        found.update({one.execution: one for one in agent.wait(0.05)})
+        return found.keys() >= set(executions)
+
+    eventually(look, f"the end of {executions}")
+    return found
+
+
+def code_of(agent: ShimClient, execution: int) -> int | None:
+    return ends(agent, execution)[execution].code
+
+
+def printed(agent: ShimClient, execution: int, kind: str = "out") -> str:
+    return agent.output(execution, kind).read_text(errors="replace")
+
+
+def prints(agent: ShimClient, execution: int, text: str) -> None:
+    """Wait until it has printed that."""
+    path = agent.output(execution, "out")
+    eventually(lambda: path.exists() and text in path.read_text(errors="replace"), f"{text!r} from {execution}")
+
+
+def kill_shim(agent: ShimClient) -> None:
+    pid = agent.shim_pid
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    eventually(lambda: processes.start_of(pid) is None, "the end of the shim")
+
+
+def pids_of(agent: ShimClient, execution: int) -> list[int]:
+    """Processes whose output leads to the files of an execution."""
+    files = {str(agent.output(execution, kind)) for kind in ("out", "err")}
+    return [one.pid for one in processes.scan() if files & set(one.outputs)]
