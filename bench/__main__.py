@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-MEASUREMENTS = ("replay", "memory", "append", "verify", "projections", "simulation")
+MEASUREMENTS = ("replay", "memory", "append", "verify", "projections", "simulation", "spawn")
 
 
 def main() -> int:

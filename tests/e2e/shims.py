@@ -54,7 +54,7 @@ class Bench:
         for execution in list(agent.running()):
             agent.kill(execution, 0.0)
         eventually(lambda: agent.wait(0.05) is not None and not list(agent.running()), "the end of all commands")
-        pid = agent.shim_pid
+        pid = agent.shim_pid()
         agent.leave()
         for each in self.agents:
             each.close()
@@ -64,14 +64,14 @@ class Bench:
 
 def ends(agent: ShimClient, *executions: int) -> dict[int, Exit]:
     """How these end, once they have."""
-    found: dict[int, Exit] = {}
 
     def look() -> bool:
-        found.update({one.execution: one for one in agent.wait(0.05)})
-        return found.keys() >= set(executions)
+        agent.wait(0.05)
+        return agent._ended.keys() >= set(executions)
 
-    eventually(look, f"the end of {executions}")
-    return found
+    if not agent._ended.keys() >= set(executions):
+        eventually(look, f"the end of {executions}")
+    return {execution: agent._ended[execution] for execution in executions}
 
 
 def code_of(agent: ShimClient, execution: int) -> int | None:
@@ -89,7 +89,7 @@ def prints(agent: ShimClient, execution: int, text: str) -> None:
 
 
 def kill_shim(agent: ShimClient) -> None:
-    pid = agent.shim_pid
+    pid = agent.shim_pid()
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
     eventually(lambda: processes.start_of(pid) is None, "the end of the shim")
