@@ -250,7 +250,7 @@ class Submitter(UserActor):
             command = self._steer()
             if command is not None:
                 await self.ask(command)
-        if rng.random() < 0.4 and self.oracle().last_task:
+        if rng.random() < 0.25 and self.oracle().last_task:
             everything = tuple(range(1, self.oracle().last_task + 1))
             await self.ask(SteerTasks(everything, tasks.RelaunchTask()))
             await self.ask(SteerTasks(everything, tasks.PauseTask()))

@@ -116,17 +116,15 @@ def nothing_runs_that_the_log_does_not_give(run: Run) -> Finding:
 
 
 def nothing_times_out_early(run: Run) -> Finding:
-    started: dict[int, int] = {}
+    """What is ended for taking too long did physically run for longer than its task allows."""
     limit: dict[int, int | None] = {}
     for recorded in run.log:
         event, at = recorded.event, run.world.appended_at[recorded.position - 1]
         match event:
             case tasks.TaskCreated() | tasks.TaskRelaunched():
                 limit[event.task] = event.run_timeout_s
-            case ex.ExecutionStarted() | ex.ExecutionRecovered():
-                started[event.execution] = at
             case ex.ExecutionFailed(reason=str(reason)) if reason.startswith("ran for more than"):
-                ran, allowed = at - started[event.execution], limit[event.task]
+                ran, allowed = at - run.world.started_at[event.execution], limit[event.task]
                 if allowed is None or ran < allowed * SECOND:
                     yield f"event {recorded.position}: it ran for {ran / SECOND:.1f} s, {allowed} s are allowed"
             case _:

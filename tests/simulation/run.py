@@ -49,6 +49,7 @@ class Run:
         self.world.kernel.trace = trace
         rng = world.kernel.rng
         self.quiet = False
+        self._cut_until = 0
         self._reread: list[wire.Recorded] = []
         self._oracle, self._seen = State(), 0
         self.projectors: list[MemoryProjector[Any]] = [MemoryProjector(p, world.recorded) for p in ALL]
@@ -95,8 +96,12 @@ class Run:
         self._plan_trouble(trouble_ends)
         kernel.at(trouble_ends, self._heal)
         self.quiet = kernel.run(trouble_ends + PATIENCE, self._is_quiet)
-        kernel.run(kernel.now + 12 * SECOND, lambda: False)  # two heartbeats more: what is still said is heard
+        # two heartbeats more, once nobody is cut off, for what must still be heard
+        kernel.run(max(kernel.now, self._cut_until) + 12 * SECOND, self._nothing_strays)
         return [Finding(name, seen) for name, check in INVARIANTS.items() for seen in check(self)]
+
+    def _nothing_strays(self) -> bool:
+        return not any(True for host in self.hosts_there() for _ in host.running())
 
     def _is_quiet(self) -> bool:
         if not self.world.chaos.healed or not all(user.finished for user in self.submitters):
@@ -176,16 +181,20 @@ class Run:
         names = [engine.name for engine in self.engines] + [f"agent {agent.host.incarnation}" for agent in self.agents]
         name = rng.choice(names)
         world.kernel.say("world", f"{name} is cut off")
-        world.cut.add(name)
-        world.kernel.at(int(rng.random() * 50 * SECOND), world.cut.discard, name)
+        self._cut(name, rng.random() * 50)
+
+    def _cut(self, name: str, seconds: float) -> None:
+        kernel = self.world.kernel
+        self.world.cut.add(name)
+        kernel.at(int(seconds * SECOND), self.world.cut.discard, name)
+        self._cut_until = max(self._cut_until, kernel.now + int(seconds * SECOND))
 
     def _cut_an_agent_for_long(self) -> None:
         """Long enough to be given up; then it comes back and has much to tell."""
         world = self.world
         name = f"agent {world.kernel.rng.choice(self.agents).host.incarnation}"
         world.kernel.say("world", f"{name} is cut off for long")
-        world.cut.add(name)
-        world.kernel.at(int((36 + world.kernel.rng.random() * 20) * SECOND), world.cut.discard, name)
+        self._cut(name, 36 + world.kernel.rng.random() * 20)
 
     def _jump_a_clock(self) -> None:
         engine = self.world.kernel.rng.choice(self.engines)

@@ -63,6 +63,7 @@ class World:
         self.hosts: dict[str, Host] = {}
         self.appended_at: list[int] = []  # when each event was written, in virtual time
         self.starts: dict[int, int] = {}  # execution: how often it physically started
+        self.started_at: dict[int, int] = {}
         self.codes: dict[int, int] = {}  # execution: how it physically ended
         self.cut: set[str] = set()  # who is cut off from the broker and the store
         self._decoded: list[wire.Recorded] = []
@@ -309,9 +310,10 @@ class Host:
         world = self.world
         self._marked.add(execution)
         world.starts[execution] = world.starts.get(execution, 0) + 1
+        world.started_at.setdefault(execution, world.kernel.now)
         world.kernel.say(self.name, "execution {} of task {} starts", execution, task)
         rng = world.kernel.rng
-        lasts = int(rng.expovariate(1 / (2 * SECOND))) if rng.random() < 0.95 else 60 * SECOND
+        lasts = int(rng.expovariate(1 / (2 * SECOND))) if rng.random() < 0.97 else 25 * SECOND
         code = 0 if rng.random() < 0.8 else 1
         self._running[execution] = self.boots
         world.kernel.at(lasts, self._exit, execution, code, self.boots)
