@@ -240,9 +240,9 @@ class Submitter(UserActor):
 
     async def life(self) -> None:
         rng = self.world.kernel.rng
-        for _ in range(rng.randint(1, 3)):
+        for _ in range(rng.randint(1, 2)):
             await self._pause()
-            await self.ask(CreateTasks(tuple(self._spec(n) for n in range(rng.randint(1, 4)))))
+            await self.ask(CreateTasks(tuple(self._spec(n) for n in range(rng.randint(1, 3)))))
         for worker in sorted(self.oracle().workers):
             await self.ask(SteerWorkers((worker,), workers.EditWorker({"lost_after_s": rng.choice((33, 40, 900))})))
         for _ in range(rng.randint(0, 6)):
@@ -258,7 +258,7 @@ class Submitter(UserActor):
         self.finished = True
 
     async def _pause(self) -> None:
-        await SimClock(self.world.kernel).sleep(self.world.kernel.rng.random() * 4)
+        await SimClock(self.world.kernel).sleep(self.world.kernel.rng.random() * 2)
 
     def _spec(self, number: int) -> TaskSpec:
         rng = self.world.kernel.rng
