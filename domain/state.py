@@ -10,6 +10,7 @@ A task that has ended is forgotten: its stream still knows it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from heapq import heappop, heappush
 from typing import Any, Final, NamedTuple, get_args
 
@@ -329,6 +330,15 @@ class State:
         if kind == "task":
             self.last_task = max(self.last_task, int(id))
             self.put(self.erased, int(id), None)
+            if int(id) in self.tasks:
+                self._forget(self.tasks[int(id)])
+
+    def _forget(self, task: Task) -> None:
+        """A follower had folded the first events of a task before they were erased, and meets the gap in the middle."""
+        execution = self.executions.get(task.execution)
+        if execution is not None:
+            self._put_execution(execution, replace(execution, status="cancelled"), task)
+        self._put_task(task, replace(task, stage="deleted", execution=0, waits_for=(), blocked_by=()))
 
     # Snapshots (`snapshot.py`) ----------------------------------------------------------------------------------
 

@@ -54,15 +54,19 @@ def _portion(first: int, count: int, mutant: str | None, stop_at_first: bool) ->
     gc.disable()  # a run's garbage is collected at once, after the portion: twice as cheap
     failures: dict[int, list[Finding]] = {}
     played = 0
-    with MUTANTS[mutant]() if mutant is not None else nullcontext():
-        for seed in range(first, first + count):
-            played += 1
-            findings = play(seed)
-            if findings:
-                failures[seed] = findings
-                if stop_at_first:
-                    break
-    gc.collect()
+    try:
+        with MUTANTS[mutant]() if mutant is not None else nullcontext():
+            for seed in range(first, first + count):
+                played += 1
+                findings = play(seed)
+                if findings:
+                    failures[seed] = findings
+                    if stop_at_first:
+                        break
+    finally:
+        gc.enable()
+        gc.collect()
+        logging.disable(logging.NOTSET)
     return played, failures
 
 

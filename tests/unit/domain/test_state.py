@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 
 from scitq.domain import execution as ex
+from scitq.domain import task as tasks
 from scitq.domain.batch import BatchStarted, BatchStopped
-from scitq.domain.engine_log import EngineStarted, ReactorFailed, ReactorRecovered
+from scitq.domain.engine_log import EngineStarted, PayloadErased, ReactorFailed, ReactorRecovered
 from scitq.domain.envelope import Mark
 from scitq.domain.state import State
 from scitq.domain.task import (
@@ -25,7 +26,7 @@ from scitq.domain.task import (
     TaskResumed,
     TaskRetried,
 )
-from scitq.domain.wire import Erased, Event
+from scitq.domain.wire import Erased, Event, Recorded
 from scitq.domain.worker import (
     WorkerDeclared,
     WorkerDeleted,
@@ -374,3 +375,27 @@ def test_a_rollback_restores_every_fact_exactly(drawn: Choices) -> None:
 def test_a_savepoint_belongs_to_a_turn() -> None:
     with pytest.raises(AssertionError, match="begun"):
         State().savepoint()
+
+
+def test_a_follower_that_meets_an_erasure_in_the_middle_of_a_task_stands_where_all_others_stand() -> None:
+    """It had folded the first events while they still said something."""
+    events: list[Any] = [
+        tasks.TaskCreated(1, "required"),
+        tasks.TaskCreated(2, "waits", requires=(1,), waits_for=(1,)),
+        tasks.TaskEdited(2, {"command": "secret"}),
+        ex.ExecutionAssigned(1, 1, 1),
+        ex.ExecutionSucceeded(1, 1),
+        tasks.TaskReleased(2),
+        ex.ExecutionAssigned(2, 2, 1),
+        ex.ExecutionSucceeded(2, 2),
+        PayloadErased(2, (2, 3), "asked to"),
+    ]
+    whole_log = [
+        Recorded(at, "engine" if isinstance(one, PayloadErased) else f"task-{one.task}", 1, at, "a", 0, 0, None, one)
+        for at, one in enumerate(events, 1)
+    ]
+    names = {2: "task-created", 3: "task-edited"}
+    gone = [one._replace(event=Erased(names[one.position])) if one.position in names else one for one in whole_log]
+    whole = State().fold(gone).facts()
+    for seen in range(len(whole_log)):
+        assert State().fold([*whole_log[:seen], *gone[seen:]]).facts() == whole, f"it had seen {seen} events"
