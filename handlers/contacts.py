@@ -32,18 +32,17 @@ class Contact:
         if floor - 1 > self.applied:
             self.applied = floor - 1
             self.ahead = {number: report for number, report in self.ahead.items() if number >= floor}
-        due: list[tuple[int, Report]] = []
+        due = self._take_those_due()  # the floor may have closed a gap
         for number, report in enumerate(reports, first):
-            if number == self.applied + 1:
-                due.append((number, report))
-                self.applied = number
-                self.ahead.pop(number, None)
-            elif number > self.applied and len(self.ahead) < MOST_AHEAD:
+            is_next = number == self.applied + 1
+            if is_next or (number > self.applied and len(self.ahead) < MOST_AHEAD):
                 self.ahead[number] = report
-            while self.applied + 1 in self.ahead:
-                self.applied += 1
-                due.append((self.applied, self.ahead.pop(self.applied)))
-        while self.applied + 1 in self.ahead:  # the floor may have closed the gap
+                due += self._take_those_due()
+        return due
+
+    def _take_those_due(self) -> list[tuple[int, Report]]:
+        due: list[tuple[int, Report]] = []
+        while self.applied + 1 in self.ahead:
             self.applied += 1
             due.append((self.applied, self.ahead.pop(self.applied)))
         return due
