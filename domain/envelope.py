@@ -9,10 +9,14 @@ holds. Nothing here is random, and nothing here may ever change for events alrea
 
 from __future__ import annotations
 
+import struct
+from collections.abc import Iterable
 from hashlib import sha256
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import orjson
+
+from scitq.errors import Malformed
 
 GENESIS = bytes(32)
 """The hash before the first event."""
@@ -93,6 +97,42 @@ def seal(
     digest = sha256(payload).digest()
     link = sha256(previous + header + digest).digest()
     return Envelope(position, stream, version, type, schema, time, actor, command, cause, header, digest, link, payload)
+
+
+_LENGTHS: Final = struct.Struct(">II")
+_ERASED: Final = 2**32 - 1
+
+
+def pack(envelopes: Iterable[Envelope]) -> bytes:
+    """Events as one message: for each its lengths, its hash, its header and its payload."""
+    parts: list[bytes] = []
+    for one in envelopes:
+        size = _ERASED if one.payload is None else len(one.payload)
+        parts += (_LENGTHS.pack(len(one.header), size), one.digest, one.hash, one.header, one.payload or b"")
+    return b"".join(parts)
+
+
+def unpack(message: bytes) -> list[Envelope]:
+    """The events in a message that `pack` made; Malformed when it is none."""
+    found: list[Envelope] = []
+    at = 0
+    try:
+        while at < len(message):
+            header_size, size = _LENGTHS.unpack_from(message, at)
+            at += _LENGTHS.size
+            digest, link = message[at : at + 32], message[at + 32 : at + 64]
+            at += 64
+            header = message[at : at + header_size]
+            at += header_size
+            payload = None if size == _ERASED else message[at : at + size]
+            at += len(payload or b"")
+            if payload is not None and len(payload) != size:
+                raise ValueError("it is cut off")
+            fields = orjson.loads(header)
+            found.append(Envelope._make((*fields[:9], header, digest, link, payload)))
+    except (struct.error, ValueError, TypeError) as error:
+        raise Malformed(f"a message of events cannot be read: {error}") from error
+    return found
 
 
 class Answer(NamedTuple):

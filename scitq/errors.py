@@ -9,6 +9,7 @@ ScitqError
 │   ├── DiskFull          nothing was written: no space is left
 │   ├── Damaged           what is in a file of the agent is not what was written
 │   └── ShimUnavailable   the shim cannot be started or does not answer
+├── BusUnavailable        nothing was sent: the bus is full or out of reach; try again
 └── StoreError            the event store did not do as it was asked
     ├── LeaseLost         another engine holds the lease; this one must exit
     ├── OutcomeUnknown    the answer to a commit was lost: it may have happened
@@ -81,6 +82,10 @@ class Corrupt(StoreError):
     def __init__(self, position: int, reason: str) -> None:
         self.position, self.reason = position, reason
         super().__init__(f"event {position} is damaged: {reason}")
+
+
+class BusUnavailable(ScitqError):
+    """The bus is full or cannot be reached. Nothing was sent; try again in a moment."""
 
 
 class AgentError(ScitqError):

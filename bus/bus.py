@@ -1,0 +1,70 @@
+"""What any bus does: durable queues into the server, channels that fan out, and mailboxes with an address.
+
+Nothing here waits and nothing is sure to arrive: whatever is sent can be sent again by whoever sent it, because
+confirmed means appended. Every method may be called from any thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import Final, Literal, NamedTuple, Protocol
+
+from scitq.bus.inbox import Inbox
+
+Queue = Literal["reports", "commands", "output"]
+Channel = Literal["events", "views", "engine", "output"]
+NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
+
+
+class Message(NamedTuple):
+    body: bytes
+    headers: Mapping[str, str] = NO_HEADERS
+
+
+class Delivery(NamedTuple):
+    """A message of a queue. Until `done` is told its token, it belongs to the queue and comes again."""
+
+    token: int
+    queue: Queue
+    message: Message
+
+
+class Consumer(Inbox[Delivery]):
+    """Takes from queues, the first-named first. What is not done when it is closed goes back to its queue."""
+
+    def done(self, tokens: Iterable[int]) -> None:
+        raise NotImplementedError
+
+    def park(self, token: int, reason: str) -> None:
+        """It cannot be understood: put it aside for people to see, and do not bring it again."""
+        raise NotImplementedError
+
+
+class Mailbox(Inbox[Message]):
+    """Receives what is posted to its own address, and to those it was bound to."""
+
+    address: str
+
+    def bind(self, address: str) -> None:
+        raise NotImplementedError
+
+
+class Bus(Protocol):
+    def send(self, queue: Queue, body: bytes, headers: Mapping[str, str] = NO_HEADERS) -> None:
+        """Into a queue; BusUnavailable when it is full or out of reach, and then nothing was sent."""
+
+    def consume(self, *queues: Queue) -> Consumer: ...
+
+    def publish(self, channel: Channel, body: bytes, headers: Mapping[str, str] = NO_HEADERS) -> None:
+        """To everybody who follows the channel now."""
+
+    def follow(self, channel: Channel) -> Inbox[Message]:
+        """What is published from now on. It is bounded: when it overflows, the oldest messages are missing."""
+
+    def mailbox(self) -> Mailbox: ...
+
+    def post(self, address: str, body: bytes, headers: Mapping[str, str] = NO_HEADERS) -> None:
+        """To the mailboxes bound to the address; when there is none, it is gone."""
+
+    def close(self) -> None: ...
