@@ -1,13 +1,13 @@
 """Give ready tasks to workers with room. Level-triggered: looks at what is, once per turn, for batches that changed.
 
-The least loaded worker first (its running slots before its prefetch); for it, among the batches it serves, the one that
+The least loaded worker first (its slots before what it holds ahead); for it, among the batches it serves, the one that
 has least on it, then the one served longest ago; of that batch the task of highest priority, then the oldest.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from heapq import heapify, heappop, heapreplace
 from typing import NamedTuple
 
@@ -21,10 +21,16 @@ class Placement(NamedTuple):
     worker: int
 
 
-def assign(state: State, changed: Iterable[str]) -> Iterator[Placement]:
-    """Each next placement, on the state that the one before has left."""
+def assign(
+    state: State, changed: Iterable[str], may_hold_ahead: Callable[[int], int] = lambda worker: 0
+) -> Iterator[Placement]:
+    """Each next placement, on the state that the one before has left.
+
+    `may_hold_ahead`: what a worker may hold beyond its capacity, because it is done with its executions in no time.
+    """
     candidates = {worker: None for batch in sorted(changed) for worker in state.serving.get(batch, ())}
-    rooms = [(_load(state, state.workers[id]), id) for id in candidates if _has_room(state, state.workers[id])]
+    most = {id: capacity + may_hold_ahead(id) for id in candidates if (capacity := state.workers[id].capacity)}
+    rooms = [(_load(state, state.workers[id]), id) for id in most if len(state.active[id]) < most[id]]
     heapify(rooms)
     shares: dict[int, Counter[str]] = {}  # of the workers that serve several batches: what they have of each
     while rooms:
@@ -37,14 +43,10 @@ def assign(state: State, changed: Iterable[str]) -> Iterator[Placement]:
         yield Placement(task, worker.id)
         if worker.id in shares:
             shares[worker.id][task.batch] += 1
-        if _has_room(state, worker):
+        if len(state.active[worker.id]) < most[worker.id]:
             heapreplace(rooms, (_load(state, worker), worker.id))
         else:
             heappop(rooms)
-
-
-def _has_room(state: State, worker: Worker) -> bool:
-    return len(state.active[worker.id]) < worker.capacity
 
 
 def _load(state: State, worker: Worker) -> float:

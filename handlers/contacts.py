@@ -7,12 +7,35 @@ gets one fresh lease: nobody is called silent for the time in which we did not l
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from math import exp
 from typing import Final
 
 from scitq.domain.execution import Report
 
 MOST_AHEAD: Final = 10_000
 """Reports held while one before them is missing; those beyond are sent again later."""
+PACE_US: Final = 250_000
+AHEAD_US: Final = 40_000
+MOST_HELD_AHEAD: Final = 64
+
+
+@dataclass(slots=True)
+class Pace:
+    """How quickly executions end at an agent: a count in which what is long ago matters ever less."""
+
+    ends: float = 0.0
+    at: int = 0
+
+    def note(self, ends: int, at: int) -> None:
+        self.ends = self._left(at) + ends
+        self.at = at
+
+    def ahead(self, at: int) -> int:
+        """How many executions end in the time that it takes to send the next ones."""
+        return min(int(self._left(at) * AHEAD_US / PACE_US), MOST_HELD_AHEAD)
+
+    def _left(self, at: int) -> float:
+        return self.ends * exp((self.at - at) / PACE_US)
 
 
 @dataclass(slots=True)
@@ -23,6 +46,7 @@ class Contact:
     heard: int
     applied: int
     ahead: dict[int, Report] = field(default_factory=dict)
+    pace: Pace = field(default_factory=Pace)
 
     def in_order(self, first: int, floor: int, reports: tuple[Report, ...]) -> list[tuple[int, Report]]:
         """Those reports whose turn it is now, numbered. What came early is held; what was applied is dropped.
@@ -74,6 +98,14 @@ class Contacts:
         """Microseconds since the worker was heard, or since its lease was last renewed."""
         contact = self._contacts.get(worker)
         return at - max(self.since, contact.heard if contact is not None else 0)
+
+    def may_hold_ahead(self, worker: int, at: int) -> int:
+        """What a worker may hold beyond its slots and its prefetch, because it is done with them before more can come.
+
+        None of it while executions take long: what is held must not wait where another worker could run it.
+        """
+        contact = self._contacts.get(worker)
+        return contact.pace.ahead(at) if contact is not None else 0
 
     def refresh(self, at: int) -> None:
         """Every worker gets a fresh lease."""

@@ -260,6 +260,9 @@ class Overlay:
         if known is not None and known.live:
             self.say(known.worker, message)
 
+    def _may_hold_ahead(self, worker: int) -> int:
+        return self.contacts.may_hold_ahead(worker, self.at.steady)
+
     # The steps of a turn --------------------------------------------------------------------------------------
 
     def on_behalf(self, actor: str, command: int | None = None, mark: Mark | None = None) -> None:
@@ -282,7 +285,7 @@ class Overlay:
         for ready in requirements.release(self.state):
             self.guarded("requirements.release", tasks.stream(ready.task), self.do, ready)
         stuck: list[Task] = []
-        for task, worker in assign(self.state, self.state.dirty):
+        for task, worker in assign(self.state, self.state.dirty, self._may_hold_ahead):
             command = tasks.AssignTask(self.state.last_execution + 1, worker)
             if not self.guarded("assign", tasks.stream(task.id), self.do, OnTask(task.id, command)):
                 stuck.append(task)

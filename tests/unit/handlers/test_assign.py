@@ -12,6 +12,7 @@ from scitq.domain import task as tasks
 from scitq.domain import worker as workers
 from scitq.domain.commands import SteerBatch, TaskSpec
 from scitq.handlers.assign import assign
+from scitq.handlers.contacts import MOST_HELD_AHEAD
 from tests.unit.handlers.server import SECOND, Server
 
 
@@ -169,3 +170,41 @@ def test_batches_that_did_not_change_are_not_looked_at(server: Server) -> None:
     server.state.begin()
     assert list(assign(server.state, [])) == []
     server.state.merge()
+
+
+def ended(server: Server, worker: int, executions: int, every: int) -> None:
+    """The worker ends so many of what it holds, one every so many microseconds."""
+    for _ in range(executions):
+        server.steady += every
+        server.report(worker, ex.Started(min(server.state.active[worker])))
+        server.report(worker, ex.Succeeded(min(server.state.active[worker])))
+
+
+def test_a_worker_whose_executions_take_no_time_holds_the_next_ones_already(server: Server) -> None:
+    worker = server.hello(concurrency=2)
+    submit_many(server, 500)
+    ended(server, worker, 400, every=2_000)  # 500 a second
+    assert 2 + 15 <= len(server.state.active[worker]) <= 2 + 20, "about 40 ms of work ahead"
+
+
+def test_a_worker_whose_executions_take_long_holds_no_more_than_it_runs(server: Server) -> None:
+    worker = server.hello(concurrency=4)
+    submit_many(server, 100)
+    ended(server, worker, 40, every=50_000)
+    assert len(server.state.active[worker]) == 4
+
+
+def test_what_was_quick_once_counts_no_more_a_second_later(server: Server) -> None:
+    worker = server.hello(concurrency=2)
+    submit_many(server, 300)
+    ended(server, worker, 100, every=1_000)
+    assert len(server.state.active[worker]) > 10
+    ended(server, worker, 30, every=SECOND)
+    assert len(server.state.active[worker]) == 2
+
+
+def test_no_worker_holds_very_much_ahead_however_quick_it_is(server: Server) -> None:
+    worker = server.hello(concurrency=1)
+    submit_many(server, 2_000)
+    ended(server, worker, 500, every=10)
+    assert len(server.state.active[worker]) == 1 + MOST_HELD_AHEAD
