@@ -11,7 +11,7 @@ SEED ?= 1
 ARGS ?=
 TYPED := -p scitq -p tests $(if $(wildcard bench/__init__.py),-p bench)
 
-.PHONY: help setup check test unit sim campaign bench lock clean
+.PHONY: help setup check test unit demo sim campaign bench lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,6 +31,9 @@ test: setup check ## everything: set-up, check, the whole suite
 
 unit: $(VENV)/installed ## the fast tests only (seconds, no services)
 	@$(BIN)/pytest tests/unit $(ARGS)
+
+demo: $(VENV)/installed ## see it work: a server, a worker and some tasks on this machine
+	@$(BIN)/python -m scitq.cli.demo
 
 sim: $(VENV)/installed ## one simulated run: make sim SEED=7
 	@$(BIN)/python -m tests.simulation $(SEED)

@@ -31,7 +31,7 @@ class Journal:
             with open(self._fd, "rb", closefd=False) as file:
                 content = file.read()
             self.left, self.size = _read(path, content)
-            self._broken = False
+            self.broken = False  # nothing more can be written until it is replaced
             if self.size < len(content):
                 os.ftruncate(self._fd, self.size)
         except BaseException:
@@ -40,8 +40,8 @@ class Journal:
 
     def append(self, *contents: bytes) -> None:
         """Add lines, in one write: they survive the death of this process, and after `sync` that of the machine."""
-        if self._broken:
-            raise AgentError(f"{self.path} cannot be written any more since an error; open it again")
+        if self.broken:
+            raise AgentError(f"{self.path} cannot be written any more since an error; replace it, or open it again")
         lines = b"".join(map(_line, contents))
         try:
             written = os.write(self._fd, lines)
@@ -57,14 +57,14 @@ class Journal:
         try:
             os.ftruncate(self._fd, self.size)
         except OSError:
-            self._broken = True
+            self.broken = True
 
     def sync(self) -> None:
         """Have all lines so far on the disk. After an error nobody knows what is, so nothing more is accepted."""
         try:
             os.fdatasync(self._fd)
         except OSError as error:
-            self._broken = True
+            self.broken = True
             raise _in_words(error, self.path) from error
 
     def replace(self, contents: Iterable[bytes]) -> None:
@@ -88,7 +88,7 @@ class Journal:
                 raise _in_words(error, fresh) from error
             raise
         os.close(self._fd)
-        self._fd, self.size, self._broken = fd, size, False
+        self._fd, self.size, self.broken = fd, size, False
         sync_folder(os.path.dirname(self.path))
 
     def close(self) -> None:

@@ -1,7 +1,8 @@
 """What executions print, read from their files as chunks, while they print it.
 
 A chunk has at most 64 KiB; at most four of an execution are under way, so that a flood starves nobody, and none is kept
-here: what has to be sent again is read again. The reader's place is what the engine confirmed, which survives us.
+here: what has to be sent again is read again. The reader's place is what the engine confirmed. That survives us there:
+a successor begins anew, and the answer to its first chunk tells how far the engine had come.
 
 Files are watched by looking at their size, more and more rarely while nothing comes: a look costs two microseconds, and
 comes twice a second. Inotify would wake us for each write of a command that prints single letters.
@@ -12,6 +13,7 @@ A command that opens /dev/stdout anew may empty its file. What it prints afterwa
 from __future__ import annotations
 
 import codecs
+import logging
 import os
 from collections import deque
 from collections.abc import Callable
@@ -19,7 +21,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, NamedTuple
 
-CHUNK_BYTES: Final = 64 * 1024
+from scitq.domain.output_wire import MOST_DATA, Chunk
+
+log = logging.getLogger(__name__)
+
+CHUNK_BYTES: Final = MOST_DATA
 IN_FLIGHT: Final = 4
 CAP_BYTES: Final = 1024**3
 CUT: Final = b"\n[scitq: the output of this execution is cut off here, it is longer than is kept]\n"
@@ -27,19 +33,10 @@ STDOUT, STDERR = 1, 2
 _KINDS: Final = {STDOUT: "out", STDERR: "err"}
 _SOON_S, _RARELY_S = 0.02, 0.5
 _AT_ONCE: Final = 32  # chunks a round: two megabytes
+_SKIP_AT_ONCE: Final = 64  # pieces passed over in a row: four megabytes
 _SLACK_BYTES: Final = 64 * 1024 * 1024
 
 _decoder = codecs.getincrementaldecoder("utf-8")
-
-
-class Chunk(NamedTuple):
-    """A piece of output, and how many bytes and characters of the stream come before it."""
-
-    execution: int
-    stream: int
-    offset: int
-    chars_before: int
-    data: bytes
 
 
 class _Mark(NamedTuple):
@@ -56,13 +53,15 @@ class _Mark(NamedTuple):
         return _Mark(self.offset + len(data), chars, decoder.getstate()[0])
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Stream:
-    path: Path
+    path: str
     sent: _Mark = field(default_factory=_Mark)
     flying: deque[_Mark] = field(default_factory=deque)  # where each chunk that is under way begins
     shift: int = 0  # where in the stream the file begins: not at 0 once it was emptied
     cut: int | None = None  # where the marker begins, and the rest is left
+    known: int = 0  # what the engine has from an earlier life of ours: not sent again
+    unreadable: bool = False
 
     @property
     def confirmed(self) -> _Mark:
@@ -75,18 +74,28 @@ class _Stream:
 
     def size(self) -> int:
         """How long the stream is by now."""
+        if self.unreadable:
+            return self.sent.offset
         try:
             size = os.stat(self.path).st_size
         except FileNotFoundError:  # it has not started
             return self.shift
+        except OSError as error:
+            self.leave_out(error)
+            return self.sent.offset
         if self.cut is not None:
             if size + self.shift > self.cut + _SLACK_BYTES:  # nobody will read it, and the disk is not endless
-                os.truncate(self.path, self.cut - self.shift)
+                os.truncate(self.path, max(self.cut - self.shift, 0))
             return self.cut + len(CUT)
         if size + self.shift < self.sent.offset:
             self.back()
             self.shift = self.sent.offset
         return size + self.shift
+
+    def leave_out(self, error: OSError) -> None:
+        """A report of the end must not wait for ever for what cannot be read."""
+        self.unreadable = True
+        log.error("output cannot be read and is left out", extra={"path": self.path, "error": str(error)})
 
     def back(self) -> None:
         """Go on behind what was confirmed."""
@@ -105,23 +114,29 @@ class _Stream:
         if room <= 0:
             self.cut = self.sent.offset
             return CUT
-        with self.path.open("rb", buffering=0) as file:
+        with open(self.path, "rb", buffering=0) as file:
             file.seek(self.sent.offset - self.shift)
             return file.read(min(CHUNK_BYTES, room))
 
-    def skip(self, offset: int) -> None:
-        """Begin behind what was sent in an earlier life. How many characters that is, the file knows."""
+    def is_sent(self) -> bool:
+        return self.sent.offset >= max(self.size(), self.known)
+
+    def skip(self) -> bool:
+        """Pass over a part of what is known, for how many characters it is only the file can tell; False when done."""
         size = self.size()
-        if offset > size:
-            self.sent, self.shift = _Mark(offset), offset
-            return
-        with self.path.open("rb", buffering=0) if offset else open(os.devnull, "rb", buffering=0) as file:
-            while self.sent.offset < offset:
-                data = file.read(min(CHUNK_BYTES, offset - self.sent.offset))
-                if not data:  # emptied this moment
-                    self.sent, self.shift = _Mark(offset), offset
-                    return
-                self.sent = self.sent.behind(data)
+        for _ in range(_SKIP_AT_ONCE):
+            if self.sent.offset >= self.known:
+                return False
+            if self.known > size or self.cut is not None:  # it was emptied, or nothing is read behind it
+                self.sent, self.shift = _Mark(self.known), self.known if self.cut is None else self.shift
+                return False
+            with open(self.path, "rb", buffering=0) as file:
+                file.seek(self.sent.offset - self.shift)
+                data = file.read(min(CHUNK_BYTES, self.known - self.sent.offset))
+            if not data:  # emptied this moment: the next look sees it
+                return True
+            self.sent = self.sent.behind(data)
+        return True
 
 
 @dataclass(slots=True)
@@ -130,89 +145,110 @@ class _Output:
     ended: bool = False
     look_at: float = 0.0
     pause_s: float = _SOON_S
+    counts: tuple[int, int] | None = None  # in all, once that is known
 
 
 class Outputs:
     """The output of the executions that are held. `path` tells where an execution prints to."""
 
-    def __init__(self, path: Callable[[int, str], Path], *, cap_bytes: int = CAP_BYTES) -> None:
+    def __init__(self, path: Callable[[int, str], Path | str], *, cap_bytes: int = CAP_BYTES) -> None:
         self._path, self._cap = path, cap_bytes
         self._held: dict[int, _Output] = {}
 
-    def watch(self, execution: int, stdout: int = 0, stderr: int = 0) -> None:
-        """Read it from there on: so many bytes of each stream are confirmed."""
-        output = _Output({stream: _Stream(self._path(execution, kind)) for stream, kind in _KINDS.items()})
-        for stream, offset in ((STDOUT, stdout), (STDERR, stderr)):
-            output.streams[stream].skip(offset)
-        if stdout + stderr > self._cap:
-            for one in output.streams.values():
-                one.cut = one.sent.offset - len(CUT)
-        self._held[execution] = output
+    @property
+    def flying(self) -> int:
+        """How many chunks are under way."""
+        return sum(len(one.flying) for output in self._held.values() for one in output.streams.values())
+
+    def __contains__(self, execution: int) -> bool:
+        return execution in self._held
+
+    def watch(self, execution: int, look_at: float = 0.0) -> None:
+        """Read it, from then on."""
+        streams = {stream: _Stream(str(self._path(execution, kind))) for stream, kind in _KINDS.items()}
+        self._held[execution] = _Output(streams, look_at=look_at)
 
     def ended(self, execution: int) -> None:
         """It prints no more: the rest is read without waiting."""
         if (output := self._held.get(execution)) is not None:
             output.ended, output.look_at = True, 0.0
 
-    def next(self, now: float) -> list[Chunk]:
-        """What is to be sent, a bounded lot: call again at once if it is not empty, else after `pause`."""
+    def next(self, now: float, most: int = _AT_ONCE) -> list[Chunk]:
+        """What is to be sent, a bounded lot: call again after `pause`, which is none if there was something."""
         found: list[Chunk] = []
         for execution, output in list(self._held.items()):
-            if len(found) >= _AT_ONCE:
+            if len(found) >= most:
                 break
-            if output.look_at > now:
+            if output.look_at > now or output.counts is not None:
                 continue
             before = len(found)
-            for stream in output.streams:
-                self._read(execution, output, stream, found)
-            if len(found) > before:
-                output.pause_s = _SOON_S
+            skipping = [self._read(execution, output, stream, found, most) for stream in output.streams]
+            if len(found) > before or any(skipping):
+                output.pause_s, output.look_at = _SOON_S, 0.0
                 self._held[execution] = self._held.pop(execution)  # the others are first next time
             else:
                 output.look_at = now + output.pause_s
                 output.pause_s = min(2 * output.pause_s, _RARELY_S)
         return found
 
-    def _read(self, execution: int, output: _Output, stream: int, found: list[Chunk]) -> None:
+    def _read(self, execution: int, output: _Output, stream: int, found: list[Chunk], most: int) -> bool:
+        """Take what there is to be sent; True when it has to be called again at once."""
         one = output.streams[stream]
-        while sum(len(each.flying) for each in output.streams.values()) < IN_FLIGHT and len(found) < _AT_ONCE:
-            data = one.read(
-                self._cap - sum(min(s.sent.offset, s.cut or s.sent.offset) for s in output.streams.values())
-            )
-            if not data:
-                return
-            found.append(Chunk(execution, stream, one.sent.offset, one.sent.chars, data))
-            one.flying.append(one.sent)
-            one.sent = one.sent.behind(data)
+        try:
+            if one.known > one.sent.offset and one.skip():
+                return True
+            while sum(len(each.flying) for each in output.streams.values()) < IN_FLIGHT and len(found) < most:
+                data = one.read(self._cap - sum(each.kept for each in output.streams.values()))
+                if not data:
+                    return False
+                found.append(Chunk(execution, stream, one.sent.offset, one.sent.chars, data))
+                one.flying.append(one.sent)
+                one.sent = one.sent.behind(data)
+        except OSError as error:
+            one.leave_out(error)
+        return False
 
     def pause(self, now: float) -> float | None:
         """How many seconds nothing has to be looked at; None when there is nothing to be watched."""
-        dues = [output.look_at for output in self._held.values() if not (output.ended and self._is_sent(output))]
+        dues = [output.look_at for id, output in self._held.items() if self.counts(id) is None]
         return max(min(dues) - now, 0.0) if dues else None
 
     def confirm(self, execution: int, stream: int, seen: int) -> None:
         """The engine has this stream up to there."""
         output = self._held.get(execution)
-        if output is None:
+        if output is None or stream not in output.streams:
             return
         one = output.streams[stream]
         while one.flying and (one.flying[1] if len(one.flying) > 1 else one.sent).offset <= seen:
             one.flying.popleft()
             output.look_at = 0.0
+        if seen > max(one.sent.offset, one.known) and output.counts is None:
+            self._is_known(output, one, seen)
+
+    def _is_known(self, output: _Output, one: _Stream, seen: int) -> None:
+        """The engine has more than we sent: an earlier life of ours did. Where that ended with a marker, all ends."""
+        one.known, output.look_at = seen, 0.0
+        known = {each: max(each.known, each.sent.offset) for each in output.streams.values()}
+        if sum(known.values()) > self._cap:
+            for each, offset in known.items():
+                each.known, each.cut = offset, offset - len(CUT)
 
     def send_again(self) -> None:
         """The connection was lost, and perhaps what was under way: go on behind what was confirmed."""
         for output in self._held.values():
-            output.look_at = 0.0
             for one in output.streams.values():
-                one.back()
+                if one.flying:
+                    one.back()
+                    output.look_at, output.counts = 0.0, None
 
     def counts(self, execution: int) -> tuple[int, int] | None:
         """How many bytes of standard output and error there are in all, once it has ended and all was sent."""
         output = self._held.get(execution)
-        if output is None or not output.ended or not self._is_sent(output):
+        if output is None or not output.ended:
             return None
-        return output.streams[STDOUT].sent.offset, output.streams[STDERR].sent.offset
+        if output.counts is None and all(map(_Stream.is_sent, output.streams.values())):
+            output.counts = output.streams[STDOUT].sent.offset, output.streams[STDERR].sent.offset
+        return output.counts
 
     def is_confirmed(self, execution: int) -> bool:
         """Whether the engine has all there will ever be."""
@@ -222,6 +258,3 @@ class Outputs:
 
     def forget(self, execution: int) -> None:
         self._held.pop(execution, None)
-
-    def _is_sent(self, output: _Output) -> bool:
-        return all(one.sent.offset >= one.size() for one in output.streams.values())

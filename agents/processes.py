@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 
 from scitq.errors import Rejected
 
-_TICKS_A_SECOND: Final = os.sysconf("SC_CLK_TCK")
+TICKS_A_SECOND: Final = os.sysconf("SC_CLK_TCK")
 _NOT_OURS: Final = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE, signal.SIGXFSZ]
 """Signals that the shim, or Python, ignores; a command begins with the defaults."""
 
@@ -40,7 +40,7 @@ def now_in_ticks() -> int:
     To look at the clock before and after a start tells as much as /proc, which makes us wait for the loading of the
     program: a quarter of the time that a start takes.
     """
-    return time.clock_gettime_ns(time.CLOCK_BOOTTIME) // (1_000_000_000 // _TICKS_A_SECOND)
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME) // (1_000_000_000 // TICKS_A_SECOND)
 
 
 def start_of(pid: int) -> int | None:

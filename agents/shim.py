@@ -4,8 +4,8 @@ Only a parent learns a return code, so the parent must not be the one that is re
 library, listens on a socket in a private folder, and ends by itself when nothing runs and no agent was there for a
 while. Lines of JSON go both ways:
 
-    {"do": "start", "execution": 5, "argv": […], "cwd", "env", "uid", "gid"}       {"started": 5, "pid": 77}
-    {"do": "kill", "execution": 5, "grace_s": 0.5}                                 {"end": 5, "code", "reason", "at"}
+    {"do": "start", "execution": 5, "argv": […], "cwd", "env", "uid", "gid"}       {"started": 5, "pid", "ticks"}
+    {"do": "kill", "execution": 5, "grace_s": 0.5, "reason": null}                 {"end": 5, "code", "reason", "at"}
     {"do": "signal", "execution": 5, "signal": 19}                                 {"signalled": 5, "signal", "sent"}
     {"do": "hello"}                                                                {"hello": 1, "running", "ended"}
     {"do": "forget", "executions": […]}   {"do": "leave"}: end as soon as nothing runs       {"trouble": "…"}
@@ -146,7 +146,7 @@ class Shim:
                 case "start":
                     self.runs.start(asked["execution"], asked)
                 case "kill":
-                    self.runs.kill(asked["execution"], asked["grace_s"])
+                    self.runs.kill(asked["execution"], asked["grace_s"], asked.get("reason"))
                 case "signal":
                     execution, number = asked["execution"], asked["signal"]
                     sent = self.runs.signal(execution, number)
@@ -155,7 +155,7 @@ class Shim:
                     self.runs.forget(asked["executions"])
                 case "hello":
                     agent.greeted = True
-                    running = [(run.execution, run.pid) for run in self.runs.running.values()]
+                    running = [(run.execution, run.pid, run.ticks[0]) for run in self.runs.running.values()]
                     ended = list(self.runs.ended.values())
                     self._tell(agent, {"hello": os.getpid(), "running": running, "ended": ended})
                 case "leave":

@@ -13,9 +13,10 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
-from scitq.agents.shim_link import Link, Told, find, find_or_start
+from scitq.agents.core import Exit
+from scitq.agents.shim_link import Begun, Link, encode, find, find_or_start
 from scitq.errors import ShimUnavailable
 
 log = logging.getLogger(__name__)
@@ -23,6 +24,8 @@ log = logging.getLogger(__name__)
 GRACE_S: Final = 0.5
 """How long whoever is killed may take to end by himself: the end of a task is to be confirmed within a second."""
 PATIENCE_S: Final = 60.0
+CLOSE_S: Final = 1.0
+"""For so long a shim that does not read is waited for."""
 _AGAIN_S: Final = 1.0
 _NUMBERS: Final = {"pause": signals.SIGSTOP, "resume": signals.SIGCONT}
 
@@ -43,17 +46,11 @@ def shell(text: str) -> tuple[str, ...]:
     return ("/bin/sh", "-c", text)
 
 
-class Exit(NamedTuple):
-    """An execution is over. Without a code it is not known, or nothing was started: the reason says what happened."""
-
-    execution: int
-    code: int | None
-    reason: str | None
-    at: float  # seconds since 1970
-
-
 class ShimClient:
-    """The `Shim` of the core, in a folder of its own. `command` says what an execution of a task is to run."""
+    """The `Shim` of the core, in a folder of its own. `command` says what an execution of a task is to run.
+
+    With `coalesce` starts wait until `flush`; all else goes at once.
+    """
 
     def __init__(
         self,
@@ -62,18 +59,22 @@ class ShimClient:
         *,
         patience_s: float = PATIENCE_S,
         boot: str | None = None,
+        coalesce: bool = False,
     ) -> None:
         self.folder = folder.absolute()
         self.runs = self.folder / "runs"
         self.runs.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.folder.chmod(0o700)
         self._command, self._patience_s, self._boot = command, patience_s, boot
-        self._running: dict[int, int] = {}
+        self._coalesce = coalesce
+        self._running: dict[int, Begun] = {}
         self._ended: dict[int, Exit] = {}
-        self._asked: dict[int, Told] = {}  # starts that nothing was heard of yet
+        self._asked: dict[int, bytes] = {}  # starts that nothing was heard of yet
+        self._unsent: dict[int, None] = {}  # those of them that wait for `flush`
         self._news: list[Exit] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self._on_exit: Callable[[Exit], None] = self._news.append
+        self._on_start: Callable[[int, int], None] | None = None
         self._writing = False
         self._link = find(self.folder)
         if self._link is None and any(self.runs.iterdir()):
@@ -87,40 +88,61 @@ class ShimClient:
     def start(self, execution: int, task: int) -> None:
         if self.started(execution):
             return
-        command = self._command(execution, task)
-        asked = {"do": "start", "execution": execution, "argv": list(command.argv), "cwd": command.cwd}
-        self._asked[execution] = {**asked, "env": dict(command.env), "uid": command.uid, "gid": command.gid}
-        self._send(self._asked[execution])
+        c = self._command(execution, task)
+        asked = {"do": "start", "execution": execution, "argv": list(c.argv), "cwd": c.cwd, "env": dict(c.env)}
+        if c.uid is not None or c.gid is not None:
+            asked.update(uid=c.uid, gid=c.gid)
+        self._asked[execution] = encode(asked)
+        self._unsent[execution] = None
+        if not self._coalesce:
+            self.flush()
 
-    def kill(self, execution: int, grace_s: float = GRACE_S) -> None:
-        if self._lives(execution):
-            self._send({"do": "kill", "execution": execution, "grace_s": grace_s})
+    def flush(self) -> None:
+        """Let the starts go that wait for it; when it raises they wait on."""
+        if not self._unsent:
+            return
+        if self._link is None:
+            self._connect()
+        assert self._link is not None
+        waiting, self._unsent = self._unsent, {}
+        self._send(*[self._asked[execution] for execution in waiting if execution in self._asked])
+
+    def kill(self, execution: int, grace_s: float = GRACE_S, reason: str | None = None) -> None:
+        if execution in self._unsent:
+            del self._unsent[execution]
+            self._asked.pop(execution, None)
+        elif self._lives(execution):
+            self._send(encode({"do": "kill", "execution": execution, "grace_s": grace_s, "reason": reason}))
 
     def signal(self, execution: int, signal: int | str) -> None:
         """To the process group. The signal that kills is confirmed as a kill is: when nobody is left."""
         number = _NUMBERS[signal] if isinstance(signal, str) else signal
+        if execution in self._unsent or not self._lives(execution):
+            return
         if number == signals.SIGKILL:
             self.kill(execution, 0.0)
-        elif self._lives(execution):
-            self._send({"do": "signal", "execution": execution, "signal": int(number)})
+        else:
+            self._send(encode({"do": "signal", "execution": execution, "signal": int(number)}))
 
     def running(self) -> Iterable[int]:
         return [*self._running, *self._asked]
 
-    def exits(self) -> Iterable[tuple[int, int]]:
-        return [(one.execution, one.code) for one in self._ended.values() if one.code is not None]
+    def ends(self) -> Iterable[Exit]:
+        return list(self._ended.values())
 
     def started(self, execution: int) -> bool:
         return self._lives(execution) or execution in self._ended
 
+    def pid(self, execution: int) -> int | None:
+        begun = self._running.get(execution)
+        return None if begun is None else begun.pid
+
     # More ----------------------------------------------------------------------------------------------------------
 
-    def lost(self) -> Iterable[Exit]:
-        """What is over without a return code."""
-        return [one for one in self._ended.values() if one.code is None]
-
-    def pid(self, execution: int) -> int | None:
-        return self._running.get(execution)
+    def since(self, execution: int) -> int | None:
+        """When it started, in ticks since the machine did."""
+        begun = self._running.get(execution)
+        return None if begun is None else begun.ticks
 
     def shim_pid(self) -> int | None:
         return None if self._link is None else self._link.pid
@@ -135,16 +157,21 @@ class ShimClient:
         for execution in gone:
             self._ended.pop(execution, None)
         if gone:
-            self._send({"do": "forget", "executions": gone})
+            self._send(encode({"do": "forget", "executions": gone}))
 
     def leave(self) -> None:
         """The shim is not needed any more: it ends as soon as nothing runs."""
         if self._link is not None:
-            self._link.send({"do": "leave"})
+            self._link.send(encode({"do": "leave"}))
 
-    def watch(self, loop: asyncio.AbstractEventLoop, on_exit: Callable[[Exit], None]) -> None:
-        """From now on each end is told as it comes, in this loop."""
-        self._loop, self._on_exit = loop, on_exit
+    def watch(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        on_exit: Callable[[Exit], None],
+        on_start: Callable[[int, int], None] | None = None,
+    ) -> None:
+        """From now on each end is told as it comes, in this loop; and each start, with the number of its process."""
+        self._loop, self._on_exit, self._on_start = loop, on_exit, on_start
         for one in self._news:
             loop.call_soon(on_exit, one)
         self._news.clear()
@@ -153,6 +180,7 @@ class ShimClient:
 
     def wait(self, timeout_s: float) -> list[Exit]:
         """Without a loop: the ends that come within the time, as soon as there is one."""
+        self.flush()
         deadline = time.monotonic() + timeout_s
         while not self._news and (left := deadline - time.monotonic()) > 0 and self._link is not None:
             self._receive(self._link, left)
@@ -161,8 +189,9 @@ class ShimClient:
 
     def close(self) -> None:
         """Leave the commands to the shim."""
-        while self._link is not None and self._link.sending:
-            self._receive(self._link, 1.0)
+        deadline = time.monotonic() + CLOSE_S
+        while self._link is not None and self._link.sending and time.monotonic() < deadline:
+            self._receive(self._link, CLOSE_S / 2)
         if self._link is not None:
             self._unwatch(self._link)
             self._link.close()
@@ -173,13 +202,11 @@ class ShimClient:
     def _lives(self, execution: int) -> bool:
         return execution in self._running or execution in self._asked
 
-    def _send(self, request: Told) -> None:
+    def _send(self, *requests: bytes) -> None:
         if self._link is None:
-            self._connect()
-            if request.get("execution") in self._asked:
-                return  # said already, with all that was asked
+            self._connect()  # which says again what was asked and not heard of
         assert self._link is not None
-        self._link.send(request)
+        self._link.send(*requests)
         if self._link.sending and self._loop is not None and not self._writing:
             self._writing = True
             self._loop.add_writer(self._link.fileno(), self._on_writable)
@@ -198,7 +225,9 @@ class ShimClient:
         for execution in list(self._asked):
             if execution in self._running:
                 del self._asked[execution]
-            else:
+                self._unsent.pop(execution, None)
+                self._tell_start(execution)
+            elif execution not in self._unsent:
                 link.send(self._asked[execution])
 
     def _on_writable(self) -> None:
@@ -244,8 +273,10 @@ class ShimClient:
 
     def _take(self, told: Mapping[str, Any]) -> None:
         if "started" in told:
-            self._asked.pop(told["started"], None)
-            self._running[told["started"]] = told["pid"]
+            execution = told["started"]
+            self._asked.pop(execution, None)
+            self._running[execution] = Begun(told["pid"], told["ticks"])
+            self._tell_start(execution)
         elif "end" in told:
             execution = told["end"]
             self._asked.pop(execution, None)
@@ -253,5 +284,12 @@ class ShimClient:
             if execution not in self._ended:
                 one = self._ended[execution] = Exit(execution, told["code"], told["reason"], told["at"])
                 self._on_exit(one)
+        elif "signalled" in told:
+            if not told["sent"]:
+                log.warning("a signal reached nobody", extra=told)
         elif "trouble" in told:
             log.error("the shim has trouble", extra={"trouble": told["trouble"]})
+
+    def _tell_start(self, execution: int) -> None:
+        if self._on_start is not None:
+            self._on_start(execution, self._running[execution].pid)

@@ -10,7 +10,9 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
+
+import orjson
 
 import scitq
 from scitq.agents.shim import OTHER_SHIM
@@ -20,6 +22,13 @@ ANSWER_S: Final = 20.0
 _PROGRAM: Final = "import sys; sys.path.insert(0, sys.argv.pop(1)); from scitq.agents.shim import main; main()"
 
 Told = dict[str, Any]
+
+
+class Begun(NamedTuple):
+    """A command that runs: the number of its process, and when it started, in ticks since the machine did."""
+
+    pid: int
+    ticks: int
 
 
 class Link:
@@ -41,7 +50,7 @@ class Link:
                     f"the shim in {folder} does not answer; what it says of itself is in its file log"
                 )
         self.pid: int = told[0]["hello"]
-        self.running: dict[int, int] = dict(told[0]["running"])
+        self.running: dict[int, Begun] = {id: Begun(pid, ticks) for id, pid, ticks in told[0]["running"]}
         self.ended: list[Told] = told[0]["ended"]
         self.early = told[1:]
 
@@ -53,9 +62,9 @@ class Link:
         """Whether something has not gone yet."""
         return bool(self._outbound)
 
-    def send(self, request: Told) -> None:
-        """Hand it over, without waiting."""
-        self._outbound += json.dumps(request).encode() + b"\n"
+    def send(self, *requests: bytes) -> None:
+        """Hand them over, without waiting."""
+        self._outbound += b"".join(requests)
         self.flush()
 
     def flush(self) -> None:
@@ -80,11 +89,19 @@ class Link:
                 if not data:
                     raise ConnectionResetError("the shim is gone")
                 *whole, self._inbound = (self._inbound + data).split(b"\n")
-                told = [json.loads(line) for line in whole]
+                told = [orjson.loads(line) for line in whole]
         return told
 
     def close(self) -> None:
         self._connection.close()
+
+
+def encode(request: Told) -> bytes:
+    """As a line. Text that is no Unicode, as the system's names may be, only the slower way can write."""
+    try:
+        return orjson.dumps(request) + b"\n"
+    except TypeError:
+        return json.dumps(request).encode() + b"\n"
 
 
 def find(folder: Path) -> Link | None:

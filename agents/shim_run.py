@@ -25,6 +25,7 @@ class Run:
     code: int | None = None
     kill_at: float | None = None  # when whatever is left is killed
     killed: bool = False
+    reason: str | None = None  # why it was killed, if its code would say nothing
 
 
 def survivor(start: Told | None, out: str, seen: Iterable[processes.Seen]) -> tuple[processes.Seen, int] | None:

@@ -128,7 +128,7 @@ class Runs:
             os.waitpid(pid, 0)
             return self._end(execution, None, f"it could not be watched: {error.strerror}")
         self._begun(Run(execution, pid, pidfd, (before, processes.now_in_ticks())))
-        self._tell({"started": execution, "pid": pid})
+        self._tell({"started": execution, "pid": pid, "ticks": before})
 
     def _not_started(self, execution: int, error: OSError | ValueError, err: int) -> None:
         """The command is to blame, in the words and codes of a shell; or this machine, and then there is no code."""
@@ -157,11 +157,16 @@ class Runs:
         run = self.running.get(execution)
         return run is not None and processes.send(run.pid, number, group=True)
 
-    def kill(self, execution: int, grace_s: float) -> None:
-        """Ask everybody to end, and after the grace no longer ask. A held process goes on first, so that it can."""
+    def kill(self, execution: int, grace_s: float, reason: str | None = None) -> None:
+        """Ask everybody to end, and after the grace no longer ask. A held process goes on first, so that it can.
+
+        With a reason its end has that and no code: a command that is asked to end may well say that it did well.
+        """
         run = self.running.get(execution)
         if run is None:
             return
+        if not run.gone:
+            run.reason = run.reason or reason
         due = time.monotonic() + grace_s
         if not run.killed:
             for member in self._members([run])[execution]:
@@ -215,7 +220,7 @@ class Runs:
     def _over(self, run: Run) -> None:
         del self.running[run.execution]
         lost = None if run.ours else "the shim was killed while it ran, and its return code is lost"
-        self._end(run.execution, run.code, lost)
+        self._end(run.execution, None if run.reason else run.code, run.reason or lost)
 
     def _end(self, execution: int, code: int | None, reason: str | None) -> None:
         told = {"end": execution, "code": code, "reason": reason, "at": time.time()}

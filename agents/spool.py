@@ -7,7 +7,7 @@ starts nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, assert_never
 
@@ -106,6 +106,24 @@ class Spool:
     def drop(self, execution: int) -> None:
         if execution not in self._over:
             self._enter(Dropped(execution))
+
+    def fewest(self) -> Iterator[Entry]:
+        """The entries that make this spool, and no more."""
+        if self._over_below:
+            yield Dropped(self._over_below - 1)  # the first to be forgotten again, and with it all below
+        for execution in self._over:
+            yield Dropped(execution)
+        yield from (given for id, given in self.given.items() if self.held[id] != "pending")
+        # How far the held ones are was said in reports that are confirmed and gone: one number says it again for all.
+        before = self.floor - 1
+        yield Reported(before, Started(0))
+        for execution, status in self.held.items():
+            if status in ("accepted", "running"):
+                yield Reported(before, Accepted(execution) if status == "accepted" else Started(execution))
+        yield Confirmed(before)
+        for number, report in self.reports.items():
+            yield Reported(number, report)
+        yield from (given for id, given in self.given.items() if self.held[id] == "pending")  # in order: oldest first
 
     def _enter(self, entry: Entry) -> None:
         self._write(entry)

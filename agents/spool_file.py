@@ -4,10 +4,11 @@
              spool           the journal of entries
              lock            held by the agent that works here
 
-An entry is in the hands of the kernel when `write` returns: a killed agent forgets nothing. What a power cut may take
-is settled by `sync`, one for all entries so far, and it is due before reports are *sent*: a number that the engine has
-applied and the spool has forgotten would be given to another report, and that one dropped as a copy. Nothing else
-needs it: of what is forgotten beyond that, the engine has heard nothing and says its part again.
+Entries wait until `flush`, which is one write for all of a turn and due before anything is *done* about them: then they
+are in the hands of the kernel, and a killed agent forgets nothing. What a power cut may take is settled by `sync`, and
+that is due before reports are *sent*: a number that the engine has applied and the spool has forgotten would be given
+to another report, and that one dropped as a copy. Nothing else needs it: of what is forgotten beyond that, the engine
+has heard nothing and says its part again.
 """
 
 from __future__ import annotations
@@ -17,8 +18,6 @@ import logging
 import os
 import re
 import secrets
-from collections.abc import Iterator
-from dataclasses import fields
 from pathlib import Path
 from threading import Lock
 from typing import Any, Final
@@ -35,43 +34,18 @@ log = logging.getLogger(__name__)
 COMPACT_BYTES: Final = 4 * 1024 * 1024
 """How far the journal grows beyond what is needed of it before it is written anew."""
 
-_NAMES: Final[dict[type[Any], str]] = {
-    Given: "given",
-    Reported: "reported",
-    Confirmed: "confirmed",
-    Dropped: "dropped",
-    Accepted: "accepted",
-    Started: "started",
-    Succeeded: "succeeded",
-    Failed: "failed",
-    Refused: "refused",
+_NAMES: Final[dict[type[Any], bytes]] = {
+    Given: b"given",
+    Reported: b"reported",
+    Confirmed: b"confirmed",
+    Dropped: b"dropped",
+    Accepted: b"accepted",
+    Started: b"started",
+    Succeeded: b"succeeded",
+    Failed: b"failed",
+    Refused: b"refused",
 }
-_TYPES: Final = {name: cls for cls, name in _NAMES.items()}
-
-
-class _Shadow(Spool):
-    """The spool that a reader of the file would have: what is still needed is read from it."""
-
-    def take(self, entry: Entry) -> None:
-        self._apply(entry)
-
-    def fewest(self) -> Iterator[Entry]:
-        """The entries that make this spool, and no more."""
-        if self._over_below:
-            yield Dropped(self._over_below - 1)  # the first to be forgotten again, and with it all below
-        for execution in self._over:
-            yield Dropped(execution)
-        yield from (given for id, given in self.given.items() if self.held[id] != "pending")
-        # How far the held ones are was said in reports that are confirmed and gone: one number says it again for all.
-        before = self.floor - 1
-        yield Reported(before, Started(0))
-        for execution, status in self.held.items():
-            if status in ("accepted", "running"):
-                yield Reported(before, Accepted(execution) if status == "accepted" else Started(execution))
-        yield Confirmed(before)
-        for number, report in self.reports.items():
-            yield Reported(number, report)
-        yield from (given for id, given in self.given.items() if self.held[id] == "pending")  # in order: oldest first
+_TYPES: Final = {name.decode(): cls for cls, name in _NAMES.items()}
 
 
 class SpoolWriter:
@@ -86,7 +60,7 @@ class SpoolWriter:
         except BaseException:
             os.close(self._lock)
             raise
-        self._shadow = _Shadow(write=lambda entry: None)
+        self._waiting: list[Entry] = []
         self._compact_bytes = compact_bytes
         self._limit = compact_bytes
         self._unsynced = False
@@ -95,30 +69,47 @@ class SpoolWriter:
     def read(self) -> list[Entry]:
         """What an earlier run of the agent wrote; to be taken once, before the first new entry."""
         lines, self._journal.left = self._journal.left, []
-        entries = [_decode(line, self._journal.path, number) for number, line in enumerate(lines, 1)]
-        for entry in entries:
-            self._shadow.take(entry)
-        return entries
+        return [_decode(line, self._journal.path, number) for number, line in enumerate(lines, 1)]
 
     def __call__(self, entry: Entry) -> None:
-        """Write it; when it raises nothing was written, and a later attempt may succeed."""
-        self._journal.append(orjson.dumps(_encode(entry)))
-        self._unsynced = True
-        self._shadow.take(entry)
-        if self._journal.size > self._limit:
-            self._compact()
+        """It is written with the next `flush`."""
+        self._waiting.append(entry)
 
-    def _compact(self) -> None:
+    @property
+    def is_written(self) -> bool:
+        """Whether nothing waits: what the spool says may be acted on."""
+        return not self._waiting
+
+    def flush(self, spool: Spool) -> None:
+        """Write what waits, at once; when it raises, nothing was written and all of it waits on.
+
+        The spool is asked for the fewest entries that make it when the file has grown, or is broken.
+        """
+        if self._journal.broken:
+            self._replace(spool)
+        elif self._waiting:
+            self._journal.append(*map(_encode, self._waiting))
+            self._waiting.clear()
+            self._unsynced = True
+            if self._journal.size > self._limit:
+                self._compact(spool)
+
+    def _compact(self, spool: Spool) -> None:
         try:
-            with self._syncing:
-                self._journal.replace(orjson.dumps(_encode(entry)) for entry in self._shadow.fewest())
-                self._unsynced = False
-        except AgentError as error:  # the entry is written, and the old file goes on as long as it can
+            self._replace(spool)
+        except AgentError as error:  # all is written, and the old file goes on as long as it can
             log.warning("the spool cannot be compacted; it is tried again later", extra={"error": str(error)})
+            self._limit = self._journal.size + self._compact_bytes
+
+    def _replace(self, spool: Spool) -> None:
+        with self._syncing:
+            self._journal.replace(map(_encode, spool.fewest()))
+            self._unsynced = False
+        self._waiting.clear()
         self._limit = self._journal.size + self._compact_bytes
 
     def sync(self) -> None:
-        """All entries so far survive a power cut. It waits for the disk: call it in a thread, before reports go."""
+        """All that is written survives a power cut. It waits for the disk: call it in a thread, before reports go."""
         with self._syncing:
             if self._unsynced:
                 self._unsynced = False  # first: what is written meanwhile may not be in it
@@ -187,11 +178,11 @@ def _make_incarnation(folder: Path, path: Path) -> str:
     return made
 
 
-def _encode(entry: Entry | Report) -> dict[str, Any]:
-    content = {field.name: getattr(entry, field.name) for field in fields(entry)}
+def _encode(entry: Entry | Report) -> bytes:
+    """An object that begins with the name of its type, then its fields in their order."""
     if isinstance(entry, Reported):
-        content["report"] = _encode(entry.report)
-    return {"is": _NAMES[type(entry)], **content}
+        return b'{"is":"reported","number":%d,"report":%b}' % (entry.number, _encode(entry.report))
+    return b'{"is":"%b",%b' % (_NAMES[type(entry)], orjson.dumps(entry)[1:])
 
 
 def _decode(line: bytes, path: str, number: int) -> Entry:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-MEASUREMENTS = ("replay", "memory", "append", "verify", "projections", "simulation", "spawn")
+MEASUREMENTS = ("replay", "memory", "append", "verify", "projections", "simulation", "spawn", "agent", "embedded")
 
 
 def main() -> int:

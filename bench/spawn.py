@@ -95,7 +95,7 @@ def without_the_socket(folder: Path) -> None:
 
 
 def through_the_shim(folder: Path, argv: tuple[str, ...] = ("/bin/true",)) -> None:
-    shim = ShimClient(folder, lambda execution, task: Command(argv, "/", ENV))
+    shim = ShimClient(folder, lambda execution, task: Command(argv, "/", ENV), coalesce=True)
     begun = ended = 0
     while ended < COUNT:
         while begun < COUNT and begun - ended < AT_ONCE:

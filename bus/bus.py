@@ -31,7 +31,8 @@ class Delivery(NamedTuple):
 
 
 class Consumer(Inbox[Delivery]):
-    """Takes from queues, the first-named first. What is not done when it is closed goes back to its queue."""
+    """Takes from queues, the first-named first. What is not done when it is closed goes back to its queue, and what is
+    said of it afterwards is void."""
 
     def done(self, tokens: Iterable[int]) -> None:
         raise NotImplementedError

@@ -138,12 +138,16 @@ class _LocalConsumer(Consumer):
 
     def done(self, tokens: Iterable[int]) -> None:
         with self._lock:
+            if self.closed:  # it all went back
+                return
             for token in tokens:
                 delivery = self._taken.pop(token)
                 self._queues[delivery.queue].remove(delivery.message)
 
     def park(self, token: int, reason: str) -> None:
         with self._lock:
+            if self.closed:
+                return
             delivery = self._taken[token]
             self._parked.append((delivery.queue, delivery.message, reason))
             self.done([token])

@@ -4,6 +4,11 @@ ScitqError
 ├── Rejected              a command that is impossible; its text is for the user
 ├── Malformed             a message, an event or a setting that cannot be understood
 │   └── UnknownEvent      an event of a type or version this release does not know
+├── Unreachable           a server does not answer
+├── ServerError           a server answered that it will not, or cannot
+│   └── NotAllowed        what was sent with the request does not give the right to it
+├── PartlyDone            of many tasks, some were created and then something failed
+├── TasksFailed           of the tasks that were waited for, some failed
 ├── AgentError            the machine of an agent did not do as it was asked
 │   ├── FolderInUse       another agent works in the folder
 │   ├── DiskFull          nothing was written: no space is left
@@ -106,3 +111,42 @@ class Damaged(AgentError):
 
 class ShimUnavailable(AgentError):
     """The process that runs the commands cannot be started, or does not answer."""
+
+
+class Unreachable(ScitqError):
+    """A server does not answer. What was sent to it may still have been done."""
+
+
+class ServerError(ScitqError):
+    """A server answered that it will not, or cannot. `status` is that of HTTP, `message` a sentence for the user."""
+
+    def __init__(self, status: int, message: str) -> None:
+        self.status, self.message = status, message
+        super().__init__(message)
+
+    @property
+    def status_code(self) -> int:
+        """The status, by the name it has in programs written for scitq 1."""
+        return self.status
+
+
+class NotAllowed(ServerError):
+    """What was sent with a request does not give the right to it: no token, another server's, or a narrower one."""
+
+
+class PartlyDone(ScitqError):
+    """Of many tasks some were created, and then something failed. `task_ids`: number in the list → id."""
+
+    def __init__(self, task_ids: dict[int, int], reason: str) -> None:
+        self.task_ids, self.reason = task_ids, reason
+        super().__init__(f"{len(task_ids)} tasks were created, and not the others: {reason}")
+
+
+class TasksFailed(ScitqError, RuntimeError):
+    """Of the tasks that were waited for, some did not succeed. `statuses`: how each of them stands."""
+
+    def __init__(self, statuses: dict[int, str]) -> None:
+        self.statuses = statuses
+        bad = [str(task) for task, status in statuses.items() if status != "succeeded"]
+        named = ", ".join(bad[:10]) + (" and others" if len(bad) > 10 else "")
+        super().__init__(f"{len(bad)} of {len(statuses)} tasks did not succeed: {named}")

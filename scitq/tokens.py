@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from scitq.config.folders import config_folder
+from scitq.config.folders import config_folder, make_private
 from scitq.config.settings import Settings
 from scitq.config.values import Token
 from scitq.errors import Rejected
@@ -111,7 +111,7 @@ def _names(host: str, port: int) -> list[str]:
 def _private_folder(path: Path) -> Iterator[int]:
     """The folder, open; made if it is not there, refused if it is not this user's alone."""
     try:
-        _make(path)
+        make_private(path)
         folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except (OSError, ValueError) as error:
         raise Rejected(f"the folder {str(path)!r} cannot be used: {_reason(error)}") from error
@@ -122,14 +122,6 @@ def _private_folder(path: Path) -> Iterator[int]:
         raise Rejected(f"the token in {path} cannot be kept: {_reason(error)}") from error
     finally:
         os.close(folder)
-
-
-def _make(path: Path) -> None:
-    if not path.parent.exists():
-        _make(path.parent)
-    with suppress(FileExistsError):
-        path.mkdir(mode=0o700)
-        path.chmod(0o700)  # whatever the umask took
 
 
 @contextmanager

@@ -12,6 +12,9 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final, NamedTuple
 
+from scitq.domain.output_wire import (
+    Chunk as Chunk,
+)  # what its sender counted as `chars_before`, the store counts for itself
 from scitq.errors import Malformed
 
 CHUNK_BYTES: Final = 64 * 1024
@@ -23,16 +26,6 @@ _decoder = codecs.getincrementaldecoder("utf-8")
 class Stream(IntEnum):
     stdout = 1
     stderr = 2
-
-
-class Chunk(NamedTuple):
-    """A piece of output. `chars_before` is what its sender counted; the store counts for itself."""
-
-    execution: int
-    stream: int
-    offset: int
-    chars_before: int
-    data: bytes
 
 
 class Piece(NamedTuple):

@@ -27,10 +27,10 @@ def _start_postgres() -> PrivatePostgres:
     try:
         return PrivatePostgres()
     except PostgresMissing as missing:
-        _miss(str(missing))
+        miss(str(missing))
 
 
-def _miss(reason: str) -> NoReturn:
+def miss(reason: str) -> NoReturn:
     """A missing service skips on a laptop and fails where everything is promised."""
     if os.environ.get("CI") == "true":
         pytest.fail(reason)

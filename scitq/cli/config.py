@@ -7,14 +7,12 @@ from typing import Annotated
 
 import orjson
 import typer
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
+from scitq.cli import program
 from scitq.config import Settings, load
 from scitq.config.settings import DECLARED
 
-app = typer.Typer(no_args_is_help=True, help="The settings, and where they come from.")
+app = program.app("The settings, and where they come from.")
 
 
 @app.callback()
@@ -31,7 +29,7 @@ def config_show(json: Annotated[bool, typer.Option("--json", help="JSON instead 
             orjson.dumps(_as_json(settings), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE).decode()
         )
     elif sys.stdout.isatty():
-        _table(settings, Console())
+        _table(settings)
     else:
         for name, value in settings.shown().items():
             print(f"{name}\t{value}\t{settings.sources[name]}")
@@ -47,9 +45,21 @@ def configured_store(given: str | None) -> str:
     return settings.store
 
 
+Store = Annotated[
+    str | None,
+    typer.Option(
+        "--store",
+        envvar="SCITQ_STORE",
+        callback=configured_store,
+        help="sqlite:///folder, postgresql://…, or a folder. [default: as configured]",
+        show_default=False,
+    ),
+]
+
+
 def _print_notes(settings: Settings) -> None:
     for note in settings.notes:
-        print(f"scitq-manage: {note}", file=sys.stderr)
+        program.say("scitq-manage", note)
 
 
 def _as_json(settings: Settings) -> dict[str, dict[str, str | int | None]]:
@@ -62,9 +72,13 @@ def _as_json(settings: Settings) -> dict[str, dict[str, str | int | None]]:
     return answer
 
 
-def _table(settings: Settings, console: Console) -> None:
+def _table(settings: Settings) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
     grid = Table("setting", "value", "source", box=None, pad_edge=False, header_style="bold")
     for name, value in settings.shown().items():
         source = settings.sources[name]
         grid.add_row(name, Text(value), Text(source, style="dim" if source == "default" else ""))
-    console.print(grid)
+    Console().print(grid)

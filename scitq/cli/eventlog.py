@@ -1,10 +1,9 @@
-"""Events for people and for programs: as a table, as lines, as JSON; and times as people write them."""
+"""Events for people: as a table, as lines; and times as people write them."""
 
 from __future__ import annotations
 
-import base64
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,7 +12,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from scitq.domain.envelope import Envelope, read_header
+from scitq.cli.texts import clean
+from scitq.domain.envelope import Envelope
+from scitq.domain.event_json import iso
 from scitq.errors import Malformed
 
 ERASED = "(erased)"
@@ -36,23 +37,17 @@ def moment(text: str, now: datetime) -> int:
     return (then - datetime.fromtimestamp(0, UTC)) // timedelta(microseconds=1)
 
 
-def iso(time: int) -> str:
-    return (datetime.fromtimestamp(0, UTC) + timedelta(microseconds=time)).isoformat().replace("+00:00", "Z")
-
-
-def clean(text: str) -> str:
-    """Without the characters that steer a terminal: whoever submits a task chooses some of this text."""
-    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
-
-
 def summary(payload: bytes | None) -> str:
     """The payload in one line: `name=value`, what is empty left out."""
     if payload is None:
         return ERASED
     try:
-        content = orjson.loads(payload)
+        return _told(orjson.loads(payload))
     except orjson.JSONDecodeError:
         return f"({len(payload)} bytes)"
+
+
+def _told(content: Any) -> str:
     if isinstance(content, dict):
         given = {name: value for name, value in content.items() if value not in (None, "", [], {})}
         text = " ".join(f"{name}={_short(value)}" for name, value in given.items())
@@ -66,20 +61,6 @@ def _short(value: object) -> str:
     return value if isinstance(value, str) else orjson.dumps(value).decode()
 
 
-def as_json(event: Envelope) -> dict[str, Any]:
-    """Everything that is known of an event."""
-    header = read_header(event.header)
-    fields = {**event._asdict(), "time": iso(event.time), "epoch": header.epoch}
-    fields["mark"] = None if header.mark is None else header.mark._asdict()
-    del fields["header"], fields["payload"]
-    fields |= {"digest": event.digest.hex(), "hash": event.hash.hex(), "erased": event.payload is None}
-    try:
-        fields["payload"] = None if event.payload is None else orjson.loads(event.payload)
-    except orjson.JSONDecodeError:
-        fields["payload_base64"] = base64.b64encode(event.payload or b"").decode()
-    return fields
-
-
 def table(events: Iterable[Envelope], console: Console) -> None:
     """For a terminal."""
     grid = Table(box=None, pad_edge=False, header_style="bold")
@@ -91,6 +72,12 @@ def table(events: Iterable[Envelope], console: Console) -> None:
         cells = row(event)
         grid.add_row(*(Text(cell, style="dim" if cell == ERASED else "") for cell in cells))
     console.print(grid)
+
+
+def row_of(event: Mapping[str, Any]) -> list[str]:
+    """The same, of an event as a server tells it."""
+    cells = [clean(str(event[name])) for name in HEADINGS[:-1]]
+    return [*cells, ERASED if event["erased"] else _told(event["payload"])]
 
 
 def row(event: Envelope) -> list[str]:

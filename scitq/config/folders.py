@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 SYSTEM_FILE = Path("/etc/scitq.conf")
@@ -31,6 +32,15 @@ def config_files(environ: Mapping[str, str]) -> tuple[Path, ...]:
     """The files that are read, the weakest first."""
     own = config_folder(environ)
     return (SYSTEM_FILE,) if own is None else (SYSTEM_FILE, own / "scitq.conf")
+
+
+def make_private(path: Path) -> None:
+    """A folder for this user alone, and those above it that are not there yet."""
+    if not path.parent.exists():
+        make_private(path.parent)
+    with suppress(FileExistsError):
+        path.mkdir(mode=0o700)
+        path.chmod(0o700)  # whatever the umask took
 
 
 def _under(environ: Mapping[str, str], variable: str, otherwise: str) -> Path | None:

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from scitq.agents import processes
-from scitq.agents.shim_client import Command, Exit, ShimClient, shell
+from scitq.agents.core import Exit
+from scitq.agents.shim_client import Command, ShimClient, shell
 
 T = TypeVar("T")
 ENV = {"PATH": "/usr/bin:/bin", "HOME": "/"}
@@ -72,6 +73,16 @@ def ends(agent: ShimClient, *executions: int) -> dict[int, Exit]:
     if not agent._ended.keys() >= set(executions):
         eventually(look, f"the end of {executions}")
     return {execution: agent._ended[execution] for execution in executions}
+
+
+def codes(agent: ShimClient) -> dict[int, int]:
+    """The codes of what has ended and has one."""
+    return {one.execution: one.code for one in agent.ends() if one.code is not None}
+
+
+def lost(agent: ShimClient) -> dict[int, str | None]:
+    """Why others have none."""
+    return {one.execution: one.reason for one in agent.ends() if one.code is None}
 
 
 def code_of(agent: ShimClient, execution: int) -> int | None:

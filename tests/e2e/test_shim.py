@@ -14,7 +14,7 @@ from scitq.agents import processes
 from scitq.agents.shim_client import ShimClient
 from scitq.agents.shim_run import Told
 from scitq.agents.shim_runs import Runs
-from tests.e2e.shims import ENV, Bench, code_of, ends, eventually, pids_of, printed, prints
+from tests.e2e.shims import ENV, Bench, code_of, codes, ends, eventually, pids_of, printed, prints
 
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 
@@ -48,7 +48,7 @@ def agent(bench: Bench) -> ShimClient:
 def test_how_a_command_ended_is_told(bench: Bench, agent: ShimClient, line: str, code: int) -> None:
     bench.start(agent, 1, line)
     assert code_of(agent, 1) == code
-    assert list(agent.exits()) == [(1, code)] and list(agent.running()) == [] and agent.started(1)
+    assert codes(agent) == {1: code} and list(agent.running()) == [] and agent.started(1)
 
 
 def test_a_command_has_its_own_folder_environment_session_and_an_empty_input(bench: Bench, agent: ShimClient) -> None:
@@ -98,7 +98,7 @@ def test_a_thousand_commands_end_each_once(bench: Bench, agent: ShimClient) -> N
         bench.start(agent, execution, "/bin/true", "x")
     found = ends(agent, *range(1, 1001))
     assert len(found) == 1000 and {one.code for one in found.values()} == {0}
-    assert dict(bench.agent().exits()) == dict(agent.exits())
+    assert codes(bench.agent()) == codes(agent)
 
 
 def test_what_is_forgotten_leaves_no_file(bench: Bench, agent: ShimClient) -> None:
@@ -107,7 +107,7 @@ def test_what_is_forgotten_leaves_no_file(bench: Bench, agent: ShimClient) -> No
     ends(agent, 1)
     agent.forget([1, 2])
     eventually(lambda: not agent.output(1, "out").exists() and not agent.output(1, "err").exists())
-    assert agent.output(2, "out").exists() and list(bench.agent().exits()) == []
+    assert agent.output(2, "out").exists() and list(bench.agent().ends()) == []
 
 
 def test_what_a_command_leaves_behind_may_finish_before_the_end_is_told(bench: Bench, agent: ShimClient) -> None:
@@ -190,6 +190,24 @@ def test_signals_to_what_does_not_run_are_nobodys(bench: Bench, agent: ShimClien
     agent.signal(1, 15)
     bench.start(agent, 2, "exit 4")
     assert code_of(agent, 2) == 4
+
+
+def test_what_is_killed_for_a_reason_ends_for_it_whatever_code_it_gives(bench: Bench, agent: ShimClient) -> None:
+    bench.start(agent, 1, "trap 'exit 0' TERM; echo ready; while :; do sleep 0.01; done")
+    prints(agent, 1, "ready")
+    agent.kill(1, reason="it ran too long")
+    end = ends(agent, 1)[1]
+    assert (end.code, end.reason) == (None, "it ran too long")
+
+
+def test_starts_that_wait_are_made_with_the_flush_and_what_is_killed_before_never_is(bench: Bench) -> None:
+    agent = bench.agent(coalesce=True)
+    for execution in (1, 2, 3):
+        bench.start(agent, execution, "exit 4")
+    agent.kill(2)
+    assert sorted(agent.running()) == [1, 3] and not agent.started(2)
+    found = ends(agent, 1, 3)
+    assert {one.code for one in found.values()} == {4} and not agent.output(2, "out").exists()
 
 
 # Users --------------------------------------------------------------------------------------------------------

@@ -15,10 +15,11 @@ import pytest
 import uvloop
 
 from scitq.agents import processes
+from scitq.agents.core import Exit
 from scitq.agents.journal import Journal
-from scitq.agents.shim_client import Exit, ShimClient
+from scitq.agents.shim_client import ShimClient
 from scitq.errors import ShimUnavailable
-from tests.e2e.shims import Bench, code_of, ends, eventually, kill_shim, pids_of, printed, prints
+from tests.e2e.shims import Bench, code_of, codes, ends, eventually, kill_shim, lost, pids_of, printed, prints
 
 WAITS = "echo ready; while [ ! -e go ]; do sleep 0.01; done; echo done; exit 3"
 
@@ -54,8 +55,8 @@ os.kill(os.getpid(), signal.SIGKILL)
     died = subprocess.run([sys.executable, "-c", program, str(bench.folder), WAITS], check=False, timeout=60)
     assert died.returncode == -9
     successor = bench.agent()
-    eventually(lambda: (successor.wait(0.01), 2 in dict(successor.exits()))[1])
-    assert list(successor.running()) == [1] and dict(successor.exits()) == {2: 6, 3: 0}
+    eventually(lambda: (successor.wait(0.01), 2 in codes(successor))[1])
+    assert list(successor.running()) == [1] and codes(successor) == {2: 6, 3: 0}
     assert [successor.started(execution) for execution in (1, 2, 3, 4)] == [True, True, True, False]
     go(bench)
     assert code_of(successor, 1) == 3 and printed(successor, 1) == "ready\ndone\n"
@@ -69,7 +70,7 @@ def test_what_an_agent_asked_for_just_before_it_went_is_done(bench: Bench) -> No
         bench.start(first, execution, "exit 1")
     first.close()
     successor = bench.agent()
-    eventually(lambda: (successor.wait(0.01), len(list(successor.exits())) == 49)[1])
+    eventually(lambda: (successor.wait(0.01), len(codes(successor)) == 49)[1])
 
 
 def test_two_agents_at_once_hear_the_same(bench: Bench) -> None:
@@ -97,7 +98,7 @@ def test_a_shim_is_started_when_it_is_needed_and_ends_when_it_is_not(tmp_path: P
         each.close()
     go(bench)
     eventually(lambda: processes.start_of(pid) is None, "the end of the shim")
-    assert dict(bench.agent().exits()) == {1: 3}, "the next one knows it from the journal"
+    assert codes(bench.agent()) == {1: 3}, "the next one knows it from the journal"
     bench.stop()
 
 
@@ -130,14 +131,14 @@ def test_a_killed_shim_is_replaced_and_what_is_lost_is_said(bench: Bench) -> Non
     os.kill(gone, signal.SIGKILL)
     eventually(lambda: processes.start_of(gone) is None)
     found = ends(agent, 4)
-    assert agent.shim_pid() not in (pid, None) and sorted(agent.running()) == [1, 3] and dict(agent.exits()) == {2: 5}
+    assert agent.shim_pid() not in (pid, None) and sorted(agent.running()) == [1, 3] and codes(agent) == {2: 5}
     assert found[4].code is None and "nobody else has seen how it ended" in str(found[4].reason)
     agent.kill(3)
     go(bench)
     found = ends(agent, 1, 3)
     assert found[1].code is None and "its return code is lost" in str(found[1].reason)
     assert printed(agent, 1) == "ready\ndone\n", "it was left to finish"
-    assert {one.execution for one in agent.lost()} == {1, 3, 4} and pids_of(agent, 3) == []
+    assert lost(agent).keys() == {1, 3, 4} and pids_of(agent, 3) == []
     bench.start(agent, 5, "exit 8")
     assert code_of(agent, 5) == 8
 
@@ -152,7 +153,7 @@ def test_a_shim_killed_in_the_moment_of_a_start_has_its_command_found_by_what_it
     (bench.folder / "runs" / "2.out").touch()
     successor = bench.agent()
     bench.start(successor, 1, WAITS)
-    assert list(successor.running()) == [1] and [one.execution for one in successor.lost()] == [2]
+    assert list(successor.running()) == [1] and list(lost(successor)) == [2]
     successor.kill(1)
     ends(successor, 1)
     assert pids_of(successor, 1) == []
@@ -184,7 +185,7 @@ def test_a_process_that_was_given_the_number_of_ours_is_not_taken_for_it(bench: 
     forged.append(line[9:].replace(b'"ticks": [', b'"ticks": [1, 2], "were": ['))
     forged.close()
     successor = bench.agent()
-    assert [one.execution for one in successor.lost()] == [1] and list(successor.running()) == []
+    assert list(lost(successor)) == [1] and list(successor.running()) == []
     assert processes.start_of(stranger) is not None, "it is not ours to end"
     os.kill(stranger, signal.SIGKILL)
 
@@ -199,8 +200,8 @@ def test_after_a_restart_of_the_machine_nothing_runs_and_the_ends_are_still_know
     kill_shim(agent)
     agent.close()
     again = bench.agent(boot="another")
-    assert list(again.running()) == [] and dict(again.exits()) == {2: 4}
-    assert [(one.execution, one.reason) for one in again.lost()] == [(1, "the machine was restarted while it ran")]
+    assert list(again.running()) == [] and codes(again) == {2: 4}
+    assert lost(again) == {1: "the machine was restarted while it ran"}
     assert again.started(1), "it is not started again"
     for pid in pids:  # which this machine, not restarted, still has
         os.kill(pid, signal.SIGKILL)
@@ -227,7 +228,7 @@ def test_a_full_disk_loses_no_end(bench: Bench) -> None:
     eventually(lambda: journal.read_bytes().count(b'"end"') == 11)
     kill_shim(agent)
     agent.close()
-    assert dict(bench.agent().exits()) == dict.fromkeys(range(1, 12), 1)
+    assert codes(bench.agent()) == dict.fromkeys(range(1, 12), 1)
 
 
 def test_a_shim_that_cannot_be_started_says_why(tmp_path: Path) -> None:

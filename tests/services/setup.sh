@@ -25,3 +25,15 @@ have_postgres || {
     fi
     install_postgres
 }
+
+have_chromium() {
+    command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null
+}
+
+have_chromium || {
+    if ! can_apt; then
+        echo "The tests of the page need Chromium: install it (Debian, as root: apt-get install chromium)." >&2
+        exit 1
+    fi
+    apt_install chromium
+}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from scitq.agents.core import Agent
+from scitq.agents.core import Agent, Exit
 from scitq.agents.spool import Spool
 from scitq.domain import batch as batches
 from scitq.domain import task as tasks
@@ -129,9 +129,8 @@ class AgentActor(Actor):
                 agent.start_what_fits()
             except OSError:
                 kernel.say(self.name, "has a full disk")
-            for execution, code in list(host.exits()):
-                if agent.spool.held.get(execution) == "running":
-                    self._try_exit(agent, execution, code)
+            for end in list(host.ends()):
+                self._try_exit(agent, end)
             if agent.must_say_hello:
                 if kernel.now >= next_hello:
                     next_hello = kernel.now + SECOND
@@ -149,9 +148,9 @@ class AgentActor(Actor):
             pending = RESEND if agent.spool.reports or agent.must_say_hello else HEARTBEAT
             await mailbox.something(min(pending, SECOND if agent.must_say_hello else HEARTBEAT))
 
-    def _try_exit(self, agent: Agent, execution: int, code: int) -> None:
+    def _try_exit(self, agent: Agent, end: Exit) -> None:
         try:
-            agent.on_exit(execution, code)
+            agent.on_exit(end)
         except OSError:
             self.world.kernel.say(self.name, "has a full disk")
 
@@ -159,7 +158,7 @@ class AgentActor(Actor):
         if isinstance(message, Post):
             agent.on_post(message.epoch, message.worker, message.incarnation, message.messages)
         else:
-            agent.on_exit(*message)
+            agent.on_exit(message)
 
     def _hello(self, agent: Agent) -> Hello:
         h = self.hello

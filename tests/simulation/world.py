@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from scitq.agents.core import Exit
 from scitq.agents.spool import Entry
 from scitq.domain import wire
 from scitq.domain.envelope import Answer, Append, Envelope, Lease
@@ -329,7 +330,7 @@ class Host:
         self.world.codes[execution] = code
         self.world.kernel.say(self.name, "execution {} exits with {}", execution, code)
         if self.mailbox is not None:
-            self.mailbox.put((execution, code))
+            self.mailbox.put(Exit(execution, code))
 
     def kill(self, execution: int) -> None:
         self.paused.pop(execution, None)
@@ -352,11 +353,14 @@ class Host:
     def running(self) -> Iterable[int]:
         return self._running
 
-    def exits(self) -> Iterable[tuple[int, int]]:
-        return self._exits.items()
+    def ends(self) -> Iterable[Exit]:
+        return [Exit(execution, code) for execution, code in self._exits.items()]
 
     def started(self, execution: int) -> bool:
         return execution in self._marked
+
+    def pid(self, execution: int) -> int | None:
+        return 1_000 + execution if execution in self._running else None
 
     # What befalls it
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from scitq.agents.core import MOST_AT_ONCE, Agent
+from scitq.agents.core import MOST_AT_ONCE, Agent, Exit
 from scitq.agents.spool import Entry, Reported, Spool
 from scitq.domain.execution import Failed, Refused, Started, Succeeded
 from scitq.domain.messages import (
@@ -39,7 +39,10 @@ class Machine:
         self.did: list[str] = []
         self.marked: set[int] = set()
         self.runs: set[int] = set()
-        self.ended: dict[int, int] = {}
+        self.ended: dict[int, int | None] = {}
+        self.reasons: dict[int, str] = {}
+        self.knows_pids = True
+        self.printed: dict[int, tuple[int, int] | None] = {}
         self.still: set[int] = set()
         self.dies_at = 0
         self._touches = count(1)
@@ -80,8 +83,11 @@ class Machine:
     def running(self) -> Iterable[int]:
         return set(self.runs)
 
-    def exits(self) -> Iterable[tuple[int, int]]:
-        return list(self.ended.items())
+    def ends(self) -> Iterable[Exit]:
+        return [Exit(execution, code, self.reasons.get(execution)) for execution, code in self.ended.items()]
+
+    def pid(self, execution: int) -> int | None:
+        return 1000 + execution if self.knows_pids and execution in self.runs else None
 
     def started(self, execution: int) -> bool:
         return execution in self.marked
@@ -92,7 +98,9 @@ class Machine:
 
     def agent(self) -> Agent:
         """A new life of the agent on this machine, recovered."""
-        agent = Agent("spool", Spool.reopen(self.entries, self.write), self)
+        agent = Agent(
+            "spool", Spool.reopen(self.entries, self.write), self, lambda execution: self.printed.get(execution, (0, 0))
+        )
         agent.recover()
         return agent
 
@@ -185,9 +193,9 @@ def test_what_is_assigned_is_started_as_far_as_there_is_room_oldest_first(machin
     agent.start_what_fits()
     assert machine.did == ["start 1", "start 2"]
     assert agent.spool.held == {1: "running", 2: "running", 3: "pending"}
-    assert sent(agent) == (Started(1), Started(2))
+    assert sent(agent) == (Started(1, 1001), Started(2, 1002))
     machine.exit(1, 0)
-    agent.on_exit(1, 0)
+    agent.on_exit(Exit(1, 0))
     agent.start_what_fits()
     assert machine.did[2:] == ["start 3"]
 
@@ -198,7 +206,7 @@ def test_an_assignment_that_comes_twice_is_one(machine: Machine) -> None:
     agent.start_what_fits()
     tell(agent, Assign(1, 11))
     agent.start_what_fits()
-    assert machine.did == ["start 1"] and sent(agent) == (Started(1),)
+    assert machine.did == ["start 1"] and sent(agent) == (Started(1, 1001),)
 
 
 def test_a_paused_agent_starts_nothing_and_ends_what_runs_as_usual(machine: Machine) -> None:
@@ -208,8 +216,8 @@ def test_a_paused_agent_starts_nothing_and_ends_what_runs_as_usual(machine: Mach
     tell(agent, Settings(2, 2, 0, True), Assign(2, 12))
     agent.start_what_fits()
     machine.exit(1, 3)
-    agent.on_exit(1, 3)
-    assert machine.did == ["start 1"] and sent(agent) == (Started(1), Failed(1, 3))
+    agent.on_exit(Exit(1, 3))
+    assert machine.did == ["start 1"] and sent(agent) == (Started(1, 1001), Failed(1, 3))
 
 
 def test_what_is_taken_back_is_killed_and_a_late_copy_of_its_assignment_starts_nothing(machine: Machine) -> None:
@@ -217,12 +225,12 @@ def test_what_is_taken_back_is_killed_and_a_late_copy_of_its_assignment_starts_n
     tell(agent, Assign(1, 11))
     agent.start_what_fits()
     tell(agent, Cancel(1))
-    agent.on_exit(1, -9)
+    agent.on_exit(Exit(1, -9))
     tell(agent, Assign(1, 11))
     agent.start_what_fits()
     assert machine.did == ["start 1", "kill 1"] and agent.spool.held == {}
     over = Refused(1, "it is over here")
-    assert sent(agent) == (Started(1), over), "how it ended interests nobody any more; that it did is said"
+    assert sent(agent) == (Started(1, 1001), over), "how it ended interests nobody any more; that it did is said"
 
 
 def test_what_is_taken_back_before_it_comes_is_never_started(machine: Machine) -> None:
@@ -253,7 +261,7 @@ def running_many(machine: Machine, executions: int) -> Agent:
 
 def test_each_report_is_sent_once_until_it_is_asked_for_again(machine: Machine) -> None:
     agent = running_many(machine, 3)
-    assert agent.reports() == Reports(3, "spool", 1, 1, (Started(1), Started(2), Started(3)))
+    assert agent.reports() == Reports(3, "spool", 1, 1, (Started(1, 1001), Started(2, 1002), Started(3, 1003)))
     assert agent.reports() is None
     agent.send_again()
     assert len(sent(agent)) == 3
@@ -265,16 +273,16 @@ def test_what_is_applied_is_not_kept_and_the_floor_says_so(machine: Machine) -> 
     tell(agent, Applied(2))
     assert list(agent.spool.reports) == [3]
     agent.send_again()
-    assert agent.reports() == Reports(3, "spool", 3, 3, (Started(3),))
+    assert agent.reports() == Reports(3, "spool", 3, 3, (Started(3, 1003),))
 
 
 def test_a_gap_is_filled_from_where_the_engine_asks_and_never_below_the_floor(machine: Machine) -> None:
     agent = running_many(machine, 3)
     sent(agent)
     tell(agent, Resend(2))
-    assert sent(agent) == (Started(2), Started(3))
+    assert sent(agent) == (Started(2, 1002), Started(3, 1003))
     tell(agent, Applied(2), Resend(1))
-    assert agent.reports() == Reports(3, "spool", 3, 3, (Started(3),))
+    assert agent.reports() == Reports(3, "spool", 3, 3, (Started(3, 1003),))
 
 
 def test_a_confirmation_of_what_was_not_sent_again_yet_moves_on(machine: Machine) -> None:
@@ -296,17 +304,76 @@ def test_a_heartbeat_tells_what_is_held(machine: Machine) -> None:
     agent = running_many(machine, 2)
     tell(agent, Assign(9, 9))
     machine.exit(1, 0)
-    agent.on_exit(1, 0)
+    agent.on_exit(Exit(1, 0))
     assert agent.heartbeat().held == {1: "ended", 2: "running", 9: "pending"}
 
 
 def test_an_exit_is_reported_once(machine: Machine) -> None:
     agent = running_many(machine, 1)
     machine.exit(1, 0)
-    agent.on_exit(1, 0)
-    agent.on_exit(1, 0)
-    agent.on_exit(77, 0)
-    assert sent(agent) == (Started(1), Succeeded(1))
+    agent.on_exit(Exit(1, 0))
+    agent.on_exit(Exit(1, 0))
+    agent.on_exit(Exit(77, 0))
+    assert sent(agent) == (Started(1, 1001), Succeeded(1))
+
+
+def test_a_start_is_reported_when_the_shim_says_that_it_happened(machine: Machine) -> None:
+    machine.knows_pids = False
+    agent = welcomed(machine, concurrency=1)
+    tell(agent, Assign(1, 11), Assign(2, 12))
+    agent.start_what_fits()
+    agent.start_what_fits()
+    assert machine.did == ["start 1"] and sent(agent) == () and agent.spool.held[1] == "pending"
+    agent.on_start(1, 77)
+    agent.on_start(9, 78)
+    assert sent(agent) == (Started(1, 77),)
+
+
+def test_an_end_without_a_code_is_a_failure_with_its_reason(machine: Machine) -> None:
+    agent = running_many(machine, 1)
+    sent(agent)
+    agent.on_exit(Exit(1, None, "its return code is lost"))
+    assert sent(agent) == (Failed(1, None, "its return code is lost"),)
+
+
+def test_what_was_never_started_is_not_said_to_have_been(machine: Machine) -> None:
+    agent = welcomed(machine)
+    machine.knows_pids = False
+    tell(agent, Assign(1, 11), Assign(2, 12))
+    agent.start_what_fits()
+    agent.on_exit(Exit(1, 127, "no such command"))
+    agent.on_exit(Exit(2, 0))
+    assert sent(agent) == (Failed(1, 127, "no such command"), Started(2), Succeeded(2))
+
+
+def test_an_end_is_reported_when_all_that_was_printed_is_known_and_the_place_is_free_before(machine: Machine) -> None:
+    agent = welcomed(machine, concurrency=1)
+    tell(agent, Assign(1, 11), Assign(2, 12))
+    agent.start_what_fits()
+    machine.printed[1] = None
+    machine.exit(1, 0)
+    agent.on_exit(Exit(1, 0))
+    assert agent.spool.held[1] == "running"
+    agent.start_what_fits()
+    agent.report_ends()
+    assert machine.did == ["start 1", "start 2"] and sent(agent) == (Started(1, 1001), Started(2, 1002))
+    machine.printed[1] = (10, 20)
+    agent.report_ends()
+    assert sent(agent) == (Succeeded(1, 10, 20),)
+
+
+def test_what_is_given_back_by_hand_is_ended_first_and_nothing_more_is_taken(machine: Machine) -> None:
+    agent = welcomed(machine, concurrency=1)
+    tell(agent, Assign(1, 11), Assign(2, 12))
+    agent.start_what_fits()
+    sent(agent)
+    agent.give_back("stopped by hand")
+    agent.give_back("once more")
+    tell(agent, Assign(3, 13))
+    agent.start_what_fits()
+    assert machine.did == ["start 1", "kill 1"] and sent(agent) == (Refused(2, "stopped by hand"),)
+    agent.on_exit(Exit(1, -15))
+    assert sent(agent) == (Refused(1, "stopped by hand"),) and 3 not in agent.spool.held
 
 
 # After a crash ------------------------------------------------------------------------------------------------
@@ -315,14 +382,14 @@ def test_an_exit_is_reported_once(machine: Machine) -> None:
 def test_what_ran_on_while_the_agent_was_away_is_still_held(machine: Machine) -> None:
     running_many(machine, 1)
     again = welcomed(machine)
-    assert again.spool.held == {1: "running"} and sent(again) == (Started(1),)
+    assert again.spool.held == {1: "running"} and sent(again) == (Started(1, 1001),)
 
 
 def test_what_ended_while_the_agent_was_away_is_reported(machine: Machine) -> None:
     running_many(machine, 2)
     machine.exit(1, 0)
     machine.exit(2, 7)
-    assert sent(welcomed(machine)) == (Started(1), Started(2), Succeeded(1), Failed(2, 7))
+    assert sent(welcomed(machine)) == (Started(1, 1001), Started(2, 1002), Succeeded(1), Failed(2, 7))
 
 
 def test_what_was_cut_off_by_a_reboot_is_given_back(machine: Machine) -> None:
@@ -357,7 +424,7 @@ def live(machine: Machine) -> None:
     for id, code in ((1, 0), (2, 4)):
         if id in machine.runs:
             machine.exit(id, code)
-        agent.on_exit(id, code)
+        agent.on_exit(Exit(id, code))
     reports = agent.reports()
     if reports is not None:
         tell(agent, Applied(reports.first + len(reports.reports) - 1))
@@ -396,6 +463,13 @@ def test_a_crash_between_starting_and_writing_it_down_is_completed_by_the_shim(m
     machine.start(1, 11)
     machine.exit(1, 0)
     assert sent(welcomed(machine)) == (Started(1), Succeeded(1))
+
+
+def test_an_end_without_a_code_while_the_agent_was_away_is_a_failure(machine: Machine) -> None:
+    running_many(machine, 1)
+    machine.runs.clear()
+    machine.ended[1], machine.reasons[1] = None, "the shim was killed"
+    assert sent(welcomed(machine)) == (Started(1, 1001), Failed(1, None, "the shim was killed"))
 
 
 def test_what_is_held_still_goes_on_after_a_restart_until_the_engine_says_otherwise(machine: Machine) -> None:

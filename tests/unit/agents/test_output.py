@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from scitq.agents.output import CHUNK_BYTES, CUT, IN_FLIGHT, STDERR, STDOUT, Chunk, Outputs
+from scitq.agents.output import CHUNK_BYTES, CUT, IN_FLIGHT, STDERR, STDOUT, Outputs
+from scitq.domain.output_wire import Chunk
 
 
 class Engine:
@@ -26,7 +27,7 @@ class Engine:
             outputs.confirm(chunk.execution, chunk.stream, len(kept))
 
     def drain(self, outputs: Outputs, now: float = 0.0) -> None:
-        while chunks := outputs.next(now):
+        while (chunks := outputs.next(now)) or outputs.pause(now) == 0:
             self.take(outputs, chunks)
 
     def has(self, execution: int, stream: int = STDOUT) -> bytes:
@@ -163,27 +164,67 @@ def test_what_was_lost_on_the_way_is_read_again(outputs: Outputs, tmp_path: Path
     assert engine.has(1) == data and outputs.counts(1) == (len(data), 0)
 
 
-def test_a_successor_goes_on_behind_what_was_confirmed_and_counts_as_the_first(tmp_path: Path) -> None:
+@pytest.mark.parametrize("start", [0, 1, 2, 3, 70_001, 200_000, 250_000])
+def test_a_successor_goes_on_behind_what_the_engine_has_and_counts_as_the_first(tmp_path: Path, start: int) -> None:
+    """It learns that from the answer to its first chunk."""
     data = ("é€" * 50_000).encode()
     put(tmp_path, 1, data)
     put(tmp_path, 1, b"error", "err")
     whole = anew(tmp_path)
     whole.watch(1)
-    chunks = whole.next(0.0)
-    for start in (0, 1, 2, 3, 70_001, len(data)):
-        again = anew(tmp_path)
-        again.watch(1, start, 5)
-        again.ended(1)
-        engine = Engine()
-        engine.kept[1, STDOUT] = bytearray(data[:start])
-        more = again.next(0.0)
-        engine.take(again, more)
-        engine.drain(again)
-        assert engine.has(1) == data and again.counts(1) == (len(data), 5)
-        places = {chunk.offset: chunk.chars_before for chunk in chunks}
-        assert all(chunk.chars_before == places.get(chunk.offset, chunk.chars_before) for chunk in more)
-        if start == 70_001 and more:
-            assert more[0].chars_before == len(data[:start].decode("utf-8", "ignore"))
+    places = {chunk.offset: chunk.chars_before for chunk in whole.next(0.0)}
+    again = anew(tmp_path)
+    again.watch(1)
+    again.ended(1)
+    engine = Engine()
+    engine.kept[1, STDOUT] = bytearray(data[:start])
+    first = again.next(0.0, 1)
+    engine.take(again, first)
+    more: list[Chunk] = []
+    while (chunks := again.next(0.0)) or again.pause(0.0) == 0:
+        more += chunks
+        engine.take(again, chunks)
+    assert engine.has(1) == data and again.counts(1) == (len(data), 5) and again.is_confirmed(1)
+    out = [chunk for chunk in more if chunk.stream == STDOUT]
+    assert all(chunk.offset >= min(start, len(data)) for chunk in out), "what is known is not sent again"
+    assert all(chunk.chars_before == places.get(chunk.offset, chunk.chars_before) for chunk in out)
+    if start == 70_001:
+        assert out[0].chars_before == len(data[:start].decode("utf-8", "ignore"))
+
+
+def test_a_successor_of_one_that_cut_off_sends_nothing_more(tmp_path: Path) -> None:
+    put(tmp_path, 1, b"o" * 90_000)
+    put(tmp_path, 1, b"e" * 30_000, "err")
+    engine = Engine()
+    engine.kept = {(1, STDOUT): bytearray(b"o" * 90_000), (1, STDERR): bytearray(b"e" * 10_000 + CUT)}
+    before = {place: bytes(kept) for place, kept in engine.kept.items()}
+    outputs = anew(tmp_path, cap_bytes=100_000)
+    outputs.watch(1)
+    outputs.ended(1)
+    engine.drain(outputs)
+    assert engine.kept == before and outputs.counts(1) == (90_000, 10_000 + len(CUT)) and outputs.is_confirmed(1)
+
+
+def test_output_that_cannot_be_read_does_not_hold_up_the_end(tmp_path: Path) -> None:
+    (tmp_path / "1.out").mkdir()
+    put(tmp_path, 1, b"e", "err")
+    outputs = anew(tmp_path)
+    outputs.watch(1)
+    outputs.ended(1)
+    engine = Engine()
+    engine.drain(outputs)
+    assert outputs.counts(1) == (0, 1) and engine.has(1, STDERR) == b"e"
+
+
+def test_no_more_is_under_way_than_is_asked_for(outputs: Outputs, tmp_path: Path) -> None:
+    for execution in (1, 2, 3):
+        put(tmp_path, execution, b"x" * CHUNK_BYTES * 3)
+        outputs.watch(execution)
+    assert len(outputs.next(0.0, 4)) == 4 == outputs.flying
+    outputs.confirm(1, STDOUT, CHUNK_BYTES)
+    outputs.forget(2)
+    outputs.send_again()
+    assert outputs.flying == 0
 
 
 def test_what_is_longer_than_the_cap_ends_with_a_marker(tmp_path: Path) -> None:

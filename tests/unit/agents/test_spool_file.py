@@ -16,7 +16,6 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 
-from scitq.agents import spool_file
 from scitq.agents.journal import Journal
 from scitq.agents.spool import MOST_REMEMBERED, Confirmed, Dropped, Entry, Given, Reported, Spool
 from scitq.agents.spool_file import SpoolWriter, open_spool
@@ -24,6 +23,7 @@ from scitq.domain.execution import Accepted, Failed, Refused, Started, Succeeded
 from scitq.errors import AgentError, Damaged, DiskFull, FolderInUse
 from tests.unit.domain.given import Choices, choices
 
+NONE = Spool(lambda entry: None)  # for those who do not grow
 EVERY_KIND: list[Entry] = [
     Given(5, 1, {"command": "echo 'ä\n\r €'", "nested": {"a": [1, None]}}),
     Given(6, 2),
@@ -50,6 +50,7 @@ def write(folder: Path, *entries: Entry) -> Path:
     with opened(folder) as (_, _, writer):
         for entry in entries:
             writer(entry)
+        writer.flush(NONE)
     return folder / "spool"
 
 
@@ -91,11 +92,12 @@ def test_a_folder_whose_agent_was_killed_is_free_and_whole(tmp_path: Path) -> No
     program = """
 import os, signal, sys
 from pathlib import Path
-from scitq.agents.spool import Given
+from scitq.agents.spool import Given, Spool
 from scitq.agents.spool_file import open_spool
 _, _, writer = open_spool(Path(sys.argv[1]))
 for number in range(1, 51):
     writer(Given(number, number))
+writer.flush(Spool(writer))
 os.kill(os.getpid(), signal.SIGKILL)
 """
     subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=False, timeout=60)
@@ -167,17 +169,20 @@ def file_size_limit(limit: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-def test_on_a_full_disk_an_entry_is_refused_whole_and_later_accepted(tmp_path: Path) -> None:
+def test_on_a_full_disk_entries_wait_and_are_written_whole_once_there_is_room(tmp_path: Path) -> None:
     path = write(tmp_path, *EVERY_KIND)
     size = path.stat().st_size
     with opened(tmp_path) as (_, entries, writer):
         mine = Spool.reopen(entries, writer)
+        mine.give(8, 8, {"command": "x" * 100})
         for room in (0, 1, 30):
             with file_size_limit(size + room), pytest.raises(DiskFull, match=r"no space is left to write .*spool"):
-                mine.give(8, 8, {"command": "x" * 100})
-            assert path.stat().st_size == size and not mine.knows(8)
-        mine.give(8, 8, None)
-    assert read(tmp_path) == [*EVERY_KIND, Given(8, 8)]
+                writer.flush(mine)
+            assert path.stat().st_size == size and not writer.is_written
+        mine.drop(8)
+        writer.flush(mine)
+        assert writer.is_written
+    assert read(tmp_path) == [*EVERY_KIND, Given(8, 8, {"command": "x" * 100}), Dropped(8)]
 
 
 def test_without_room_to_be_compacted_the_spool_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -186,8 +191,10 @@ def test_without_room_to_be_compacted_the_spool_goes_on(tmp_path: Path, monkeypa
 
     with opened(tmp_path, compact_bytes=500) as (_, _, writer):
         monkeypatch.setattr(os, "fsync", full)
+        mine = Spool(writer)
         for number in range(1, 40):
-            writer(Given(number, number))
+            mine.give(number, number, None)
+            writer.flush(mine)
         monkeypatch.undo()
     assert read(tmp_path) == [Given(number, number) for number in range(1, 40)]
     assert not (tmp_path / "spool.new").exists()
@@ -205,22 +212,34 @@ def test_syncing_waits_for_the_disk_once_for_all_entries(tmp_path: Path, monkeyp
         monkeypatch.setattr(os, "fdatasync", fdatasync)
         for entry in EVERY_KIND:
             writer(entry)
+            writer.flush(NONE)
         writer.sync()
         writer.sync()
     assert len(synced) == 1
 
 
-def test_after_a_failed_sync_nothing_is_accepted_any_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fdatasync(fd: int) -> None:
+def test_after_a_failed_sync_the_file_is_written_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a disk has of a file that it could not sync, nobody knows."""
+
+    def fails(fd: int) -> None:
         raise OSError(5, "Input/output error")
 
     with opened(tmp_path) as (_, _, writer):
-        writer(EVERY_KIND[0])
-        monkeypatch.setattr(os, "fdatasync", fdatasync)
+        mine = Spool(writer)
+        mine.give(1, 1, None)
+        writer.flush(mine)
+        monkeypatch.setattr(os, "fdatasync", fails)
         with pytest.raises(AgentError, match="Input/output error"):
             writer.sync()
-        with pytest.raises(AgentError, match="open it again"):
-            writer(EVERY_KIND[1])
+        mine.give(2, 2, None)
+        monkeypatch.setattr(os, "fsync", fails)
+        with pytest.raises(AgentError, match="Input/output error"):
+            writer.flush(mine)
+        assert not writer.is_written
+        monkeypatch.undo()
+        writer.flush(mine)
+        writer.sync()
+    assert everything(Spool.reopen(read(tmp_path), lambda entry: None)) == everything(mine)
 
 
 def lives(drawn: Choices, mine: Spool, most: int = 12) -> None:
@@ -242,13 +261,13 @@ def lives(drawn: Choices, mine: Spool, most: int = 12) -> None:
 @settings(max_examples=300, deadline=None)
 @given(choices(20, 120))
 def test_the_fewest_entries_make_the_same_spool(drawn: Choices) -> None:
-    shadow = spool_file._Shadow(write=lambda entry: None)
+    shadow = Spool(lambda entry: None)
     lives(drawn, shadow)
     assert everything(Spool.reopen(shadow.fewest(), lambda entry: None)) == everything(shadow)
 
 
 def test_the_fewest_entries_know_what_is_over_by_its_age() -> None:
-    shadow = spool_file._Shadow(write=lambda entry: None)
+    shadow = Spool(lambda entry: None)
     shadow.give(3, 3, None)
     for id in range(4, MOST_REMEMBERED + 20):
         shadow.drop(id)
@@ -260,12 +279,13 @@ def test_a_spool_that_has_grown_is_written_anew_and_stays_the_same(tmp_path: Pat
         mine = Spool.reopen(entries, writer)
         mine.give(1, 1, {"command": "stays"})
         mine.report(Started(1))
-        sizes = []
+        sizes: list[int] = []
         for id in range(2, 400):
             mine.give(id, id, {"command": "work"})
             mine.report(Started(id))
             mine.report(Succeeded(id))
             mine.confirm(mine.last)
+            writer.flush(mine)
             sizes.append(writer._journal.size)
         assert sum(after < before for before, after in pairwise(sizes)) > 5
     assert everything(Spool.reopen(read(tmp_path), lambda entry: None)) == everything(mine)
@@ -284,10 +304,12 @@ def test_a_crash_while_it_is_written_anew_loses_nothing(
 
     doing: Callable[..., None] = crash
     with opened(tmp_path, compact_bytes=100) as (_, _, writer):
+        mine = Spool(writer)
         monkeypatch.setattr(os, broken, doing)
         with pytest.raises(Crash):
-            for entry in EVERY_KIND:
-                writer(entry)
+            for number in range(1, 10):
+                mine.give(number, number, None)
+                writer.flush(mine)
         monkeypatch.undo()
     entries = read(tmp_path)
-    assert entries and entries == EVERY_KIND[: len(entries)]
+    assert entries and entries == [Given(number, number) for number in range(1, len(entries) + 1)]

@@ -1,0 +1,113 @@
+"""The process behind `scitq worker`: one agent, from its start until somebody ends it.
+
+SIGTERM detaches: commands run on under the shim, the next agent of the folder takes them over. Ctrl-C does the same,
+or, where it was asked for, ends all commands and gives their tasks back, with no retry spent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import uvloop
+
+from scitq.agents.conversation import Conversation
+from scitq.agents.link import Link
+from scitq.agents.work import Work
+from scitq.domain.worker import Hello
+from scitq.errors import AgentError
+
+log = logging.getLogger(__name__)
+
+GIVE_BACK_S: Final = 5.0
+GOODBYE_S: Final = 1.0
+"""For so long a server that is left may take to say goodbye."""
+INTERRUPTED: Final = 130
+BY_HAND: Final = "the worker was stopped by hand"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """How an agent is to work. `folder` is its own: spool and shim; in `base` it makes the working folders."""
+
+    url: str
+    token: str = field(repr=False)
+    name: str
+    concurrency: int
+    folder: Path
+    base: Path
+    prefetch: int = 0
+    batches: tuple[str, ...] = ("Default",)
+    hostname: str | None = None
+    paused: bool = False
+    give_back_on_interrupt: bool = False
+    on_connected: Callable[[int], None] | None = None  # with the worker's number, at the first welcome
+
+
+def run(options: Options) -> int:
+    """Work until a signal comes; the code to exit with. To be called in the main thread, once."""
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(_run(options))
+    except AgentError as error:
+        log.error("%s", error)  # the sentence itself: somebody waits for it
+        return 1
+
+
+async def _run(options: Options) -> int:
+    loop = asyncio.get_running_loop()
+    signals: asyncio.Queue[int] = asyncio.Queue()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, signals.put_nowait, number)
+    link = Link(options.url, options.token)
+    work = Work(options.folder, options.base)
+    try:
+        conversation = Conversation(link, work, _hello(options, work.agent.incarnation), options.on_connected)
+        work.begin(loop)
+        holding = loop.create_task(conversation.hold())
+        first = loop.create_task(signals.get())
+        await asyncio.wait((holding, first), return_when=asyncio.FIRST_COMPLETED)
+        if not first.done():
+            first.cancel()
+            await holding
+        if first.result() == signal.SIGINT and options.give_back_on_interrupt:
+            await _give_back(work, conversation, signals)
+        holding.cancel()
+        with suppress(asyncio.CancelledError, TimeoutError, AgentError):
+            async with asyncio.timeout(GOODBYE_S):
+                await holding
+        log.info("the worker stops", extra={"running": len(list(work.shim.running()))})
+        return INTERRUPTED if first.result() == signal.SIGINT else 0
+    finally:
+        work.close()
+
+
+async def _give_back(work: Work, conversation: Conversation, signals: asyncio.Queue[int]) -> None:
+    """End all commands and say so. A server that does not answer is not waited for, nor when a second signal comes."""
+    log.info("the worker ends its commands and gives their tasks back")
+    giving = asyncio.ensure_future(work.give_back(BY_HAND, lambda: conversation.is_open))
+    hurry = asyncio.ensure_future(signals.get())
+    await asyncio.wait((giving, hurry), timeout=GIVE_BACK_S, return_when=asyncio.FIRST_COMPLETED)
+    hurry.cancel()
+    if giving.done():
+        giving.result()
+    else:
+        giving.cancel()
+
+
+def _hello(options: Options, incarnation: str) -> Hello:
+    return Hello(
+        options.name,
+        incarnation,
+        options.concurrency,
+        options.prefetch,
+        options.batches,
+        options.hostname,
+        options.paused,
+    )

@@ -1,0 +1,245 @@
+"""What an agent does on its machine: spool, shim, folders and output around the core, in turns.
+
+Whatever comes (a post, an end, room on the disk) changes the core and asks for a turn; a turn starts what fits, writes
+down at once all that happened, and only then lets the shim and the conversation know. So nothing leaves the process
+that its successor would not know of, and a thousand events that come together cost one write.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final
+
+from scitq.agents import processes
+from scitq.agents.core import Agent, Exit
+from scitq.agents.output import Outputs
+from scitq.agents.shim_client import GRACE_S, Command, ShimClient
+from scitq.agents.spool import Spool
+from scitq.agents.spool_file import open_spool
+from scitq.agents.workshop import Workshop
+from scitq.domain.messages import ToAgent
+from scitq.domain.output_wire import Confirm
+from scitq.errors import AgentError, Rejected, ShimUnavailable
+
+log = logging.getLogger(__name__)
+
+AGAIN_S: Final = 1.0
+FIRST_LOOK_S: Final = 0.02
+"""A command that takes less is looked at once, when it has ended."""
+
+
+class Work:
+    """One agent's. `tell` is called when there may be something to say to the server."""
+
+    def __init__(self, folder: Path, base: Path) -> None:
+        incarnation, entries, self.writer = open_spool(folder)
+        try:
+            self.spool = Spool.reopen(entries, self.writer)
+            self.workshop = Workshop(base)
+            self.shim = _Shim(folder / "shim", self._command)
+            runs = str(self.shim.runs)
+            self.outputs = Outputs(lambda execution, kind: f"{runs}/{execution}.{kind}")
+        except BaseException:
+            self.writer.close()
+            raise
+        self.agent = Agent(incarnation, self.spool, self.shim, self._counts)
+        self.tell: Callable[[], None] = lambda: None
+        self.turned = asyncio.Event()
+        self._turn_is_due = False
+        self._closing: dict[int, None] = {}  # over here, and not for the server
+        self._may_let_go = True
+        self._swept: list[int] = []
+        self._limits: dict[int, asyncio.TimerHandle] = {}
+        self._trouble = ""
+
+    def begin(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Take over what an earlier life left, and go on."""
+        self._loop = loop
+        for end in self.shim.ends():
+            self._is_over(end)
+        for execution in self.shim.running():
+            self.outputs.watch(execution)
+        self.agent.recover()
+        self.shim.on_refusal = self._on_exit
+        self.shim.watch(loop, self._on_exit, self._on_start)
+        for execution in self.shim.running():
+            self._limit(execution)
+        self.end_strays()
+        self.turn()
+
+    async def give_back(self, reason: str, heard: Callable[[], bool]) -> None:
+        """End all commands and give their tasks back: done when that is applied, or when nobody can hear of it."""
+        self.agent.give_back(reason)
+        self.wake()
+        while list(self.shim.running()) or (heard() and (self.agent.over or self.spool.reports)):
+            self.turned.clear()
+            await self.turned.wait()
+        self.shim.leave()
+
+    def close(self) -> None:
+        """Leave everything to the shim and to the next life."""
+        for timer in self._limits.values():
+            timer.cancel()
+        try:
+            self.writer.flush(self.spool)
+        except AgentError as error:
+            log.error("the last changes are not in the spool; they are found out again", extra={"error": str(error)})
+        self.shim.close()
+        self.writer.close()
+
+    # What comes ----------------------------------------------------------------------------------------------------
+
+    def on_post(self, epoch: int, worker: int, incarnation: str, messages: Sequence[ToAgent]) -> None:
+        """What an engine says."""
+        self.agent.on_post(epoch, worker, incarnation, messages)
+        self._may_let_go = True
+        self.wake()
+
+    def on_confirms(self, confirms: Sequence[Confirm]) -> None:
+        """How much of the output the server has."""
+        for execution, stream, seen in confirms:
+            self.outputs.confirm(execution, stream, seen)
+        self._may_let_go = True
+        self.wake()
+
+    def _on_start(self, execution: int, pid: int) -> None:
+        if execution not in self.outputs:
+            self.outputs.watch(execution, self._loop.time() + FIRST_LOOK_S)
+        self.agent.on_start(execution, pid)
+        self._limit(execution)
+        self.wake()
+
+    def _on_exit(self, end: Exit) -> None:
+        limit = self._limits.pop(end.execution, None)
+        if limit is not None:
+            limit.cancel()
+        self._is_over(end)
+        if end.execution not in self.spool.held:  # it was taken back: what it printed interests nobody
+            self.outputs.forget(end.execution)
+        self.agent.on_exit(end)
+        self.wake()
+
+    def _is_over(self, end: Exit) -> None:
+        if self.shim.started(end.execution):
+            if end.execution not in self.outputs:
+                self.outputs.watch(end.execution)
+            self.outputs.ended(end.execution)
+        self._closing[end.execution] = None
+        self._may_let_go = True
+
+    # Turns ---------------------------------------------------------------------------------------------------------
+
+    def wake(self) -> None:
+        """There will be a turn, once for all that comes at once."""
+        if not self._turn_is_due:
+            self._turn_is_due = True
+            self._loop.call_soon(self.turn)
+
+    def turn(self) -> None:
+        self._turn_is_due = False
+        try:
+            if self.agent.over:
+                self.agent.report_ends()
+            self.agent.start_what_fits()
+        except AgentError as error:  # what could not be started yet is written down all the same
+            self._try_again(error)
+        try:
+            self.writer.flush(self.spool)
+            self.shim.flush()
+            self._let_go()
+        except AgentError as error:
+            return self._try_again(error)
+        self.turned.set()
+        self.tell()
+
+    def _try_again(self, error: AgentError) -> None:
+        if str(error) != self._trouble:
+            log.error("the agent cannot go on as it should; it is tried again each second", extra={"error": str(error)})
+        self._trouble = str(error)
+        self._loop.call_later(AGAIN_S, self.wake)
+
+    def _let_go(self) -> None:
+        """Forget those of which the server has everything: first their folders go, then all that the shim has."""
+        if self._may_let_go:
+            self._may_let_go = False
+            held, outputs = self.spool.held, self.outputs
+            for id in [
+                id for id in self._closing if id not in held and (id not in outputs or outputs.is_confirmed(id))
+            ]:
+                del self._closing[id]
+                outputs.forget(id)
+                if self.workshop.remove(id, self._removed_aside):
+                    self._swept.append(id)
+        if self._swept:
+            self.shim.forget(self._swept)
+            self._swept = []
+
+    def _removed_aside(self, execution: int) -> None:
+        """In the sweeper's thread."""
+
+        def note() -> None:
+            self._swept.append(execution)
+            self.wake()
+
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(note)
+
+    def end_strays(self) -> None:
+        """What runs and is not held was taken back: should the order to end it have been lost, here it is again."""
+        for execution in self.shim.running():
+            if execution not in self.spool.held:
+                self.shim.kill(execution)
+
+    # What the others ask -------------------------------------------------------------------------------------------
+
+    def _command(self, execution: int, task: int) -> Command:
+        return self.workshop.command(execution, self.spool.given[execution].texts, self.agent.concurrency)
+
+    def _counts(self, execution: int) -> tuple[int, int] | None:
+        return self.outputs.counts(execution) if execution in self.outputs else (0, 0)
+
+    # Time limits ---------------------------------------------------------------------------------------------------
+
+    def _limit(self, execution: int) -> None:
+        """See to it that it ends in time. When it started the shim knows, so that a restart gives it no more."""
+        given, since = self.spool.given.get(execution), self.shim.since(execution)
+        limit_s = (given.texts or {}).get("run_timeout_s") if given is not None else None
+        if since is None or not isinstance(limit_s, int | float) or execution in self._limits:
+            return
+        left_s = limit_s - (processes.now_in_ticks() - since) / processes.TICKS_A_SECOND
+        self._limits[execution] = self._loop.call_later(max(left_s, 0.0), self._end_late, execution, limit_s)
+
+    def _end_late(self, execution: int, limit_s: float) -> None:
+        self.shim.kill(execution, GRACE_S, f"it ran longer than {limit_s:g} s, its run timeout")
+        self._limits[execution] = self._loop.call_later(5 * AGAIN_S, self._end_late, execution, limit_s)
+
+
+class _Shim(ShimClient):
+    """The shim's client as the core wants it: what goes wrong with one request does not stop the rest."""
+
+    def __init__(self, folder: Path, command: Callable[[int, int], Command]) -> None:
+        super().__init__(folder, command, coalesce=True)
+        self.on_refusal: Callable[[Exit], None] | None = None
+
+    def start(self, execution: int, task: int) -> None:
+        try:
+            super().start(execution, task)
+        except Rejected as refusal:
+            assert self._loop is not None and self.on_refusal is not None
+            self._loop.call_soon(self.on_refusal, Exit(execution, None, str(refusal), time.time()))
+
+    def kill(self, execution: int, grace_s: float = GRACE_S, reason: str | None = None) -> None:
+        try:
+            super().kill(execution, grace_s, reason)
+        except ShimUnavailable as error:  # it is said again, by the next heartbeat or by the limit's timer
+            log.error("a command could not be ended; it is tried again", extra={"error": str(error)})
+
+    def signal(self, execution: int, signal: int | str) -> None:
+        try:
+            super().signal(execution, signal)
+        except ShimUnavailable as error:
+            log.error("a signal could not be sent", extra={"execution": execution, "error": str(error)})

@@ -1,0 +1,165 @@
+"""Where tasks are run: a folder and an environment for each execution, and what its texts say is to be run.
+
+    BASE/<execution>/                        the command's folder, and $HOME stays the agent's
+                     input output resource temp      $INPUT $OUTPUT $RESOURCE $TEMP, and $TMPDIR is the last
+
+A command is split into words and no shell reads it: whoever wants one writes `sh -c '…'`.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import pwd
+import queue
+import shlex
+import shutil
+import stat
+import threading
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+from scitq.agents.shim_client import Command
+from scitq.errors import AgentError, DiskFull, Rejected
+
+FOLDERS: Final = ("input", "output", "resource", "temp")
+NOT_YET: Final = {
+    "container": "run containers",
+    "input": "fetch inputs",
+    "resource": "fetch resources",
+    "output": "send outputs anywhere",
+}
+_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+class Workshop:
+    """The working folders of one agent, below `base`."""
+
+    def __init__(self, base: Path, environ: Mapping[str, str] = os.environ) -> None:
+        self.base = str(base.absolute())
+        self._environ = environ_of_tasks(environ)
+        self._cores = len(os.sched_getaffinity(0))
+        self._sweeper: _Sweeper | None = None
+
+    def command(self, execution: int, texts: Mapping[str, Any] | None, concurrency: int) -> Command:
+        """What is to be run, its folders made.
+
+        Rejected, with a sentence, when the task cannot be run here; AgentError when it cannot for now.
+        """
+        argv = words(texts)
+        folder = f"{self.base}/{execution}"
+        try:
+            self._make(folder)
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise DiskFull(f"no space is left for the working folder {folder}: {error.strerror}") from error
+            raise AgentError(f"the working folder {folder} cannot be made: {error.strerror}") from error
+        env = {**self._environ, "CPU": str(max(1, self._cores // max(concurrency, 1)))}
+        for name in FOLDERS:
+            env[name.upper()] = f"{folder}/{name}"
+        env["TMPDIR"] = f"{folder}/temp"
+        return Command(argv, folder, env)
+
+    def _make(self, folder: str) -> None:
+        try:
+            os.mkdir(folder, 0o700)
+        except FileNotFoundError:
+            os.makedirs(self.base, exist_ok=True)
+            os.mkdir(folder, 0o700)
+        except FileExistsError:  # made in an earlier life, or by somebody who wants to see what comes into it
+            found = os.lstat(folder)
+            if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o022:
+                raise Rejected(f"its working folder {folder} is there already, and is not this worker's") from None
+        for name in FOLDERS:
+            try:
+                os.mkdir(f"{folder}/{name}", 0o700)
+            except FileExistsError:
+                continue
+
+    def remove(self, execution: int, gone: Callable[[int], None]) -> bool:
+        """Remove its folder: at once if nothing is in it; else aside, for that may take long, and then it is told."""
+        folder = f"{self.base}/{execution}"
+        try:
+            for name in FOLDERS:
+                os.rmdir(f"{folder}/{name}")
+            os.rmdir(folder)
+            return True
+        except FileNotFoundError:
+            if not os.path.lexists(folder):
+                return True
+        except OSError:  # not empty, or not ours
+            pass
+        if self._sweeper is None:
+            self._sweeper = _Sweeper()
+        self._sweeper.jobs.put((folder, partial(gone, execution)))
+        return False
+
+
+class _Sweeper(threading.Thread):
+    """Removes trees, one after the other. Nobody waits for it: what is left is removed by the agent's next life."""
+
+    def __init__(self) -> None:
+        super().__init__(name="sweeper", daemon=True)
+        self.jobs: queue.SimpleQueue[tuple[str, Callable[[], None]]] = queue.SimpleQueue()
+        self.start()
+
+    def run(self) -> None:
+        while True:
+            folder, gone = self.jobs.get()
+            remove_tree(folder)
+            gone()
+
+
+def remove_tree(folder: str) -> None:
+    """Also where a task has taken the right to write from folders of its own. What cannot be removed stays."""
+
+    def open_up(function: Callable[..., object], path: str, _: object) -> None:
+        try:
+            if path != folder:
+                os.chmod(os.path.dirname(path), 0o700)
+            if not os.path.islink(path) and os.path.isdir(path):
+                os.chmod(path, 0o700)
+            if function in (os.unlink, os.rmdir):
+                function(path)
+            else:
+                shutil.rmtree(path, ignore_errors=True)
+        except OSError:
+            return
+
+    shutil.rmtree(folder, onerror=open_up)
+
+
+def words(texts: Mapping[str, Any] | None) -> list[str]:
+    """The command and its arguments; Rejected when there are none, or the task asks for what is not done here."""
+    if texts is None or not isinstance(text := texts.get("command"), str):
+        raise Rejected("the task came without its command")
+    for name, what in NOT_YET.items():
+        if texts.get(name):
+            raise Rejected(f"this worker cannot {what} yet, and the task asks for it ({name})")
+    if "\0" in text:
+        raise Rejected("the command contains a NUL character")
+    try:
+        argv = shlex.split(text)
+    except ValueError as error:
+        reason = str(error).lower().removesuffix(".")
+        raise Rejected(f"the command cannot be split into words: {reason}") from error
+    if not argv or not argv[0]:
+        raise Rejected("the command is empty")
+    return argv
+
+
+def environ_of_tasks(environ: Mapping[str, str]) -> dict[str, str]:
+    """Little of the agent's own environment: what is secret there stays there."""
+    try:
+        user = pwd.getpwuid(os.geteuid())
+        name, home = user.pw_name, user.pw_dir
+    except KeyError:  # a container's user often has no entry
+        name, home = str(os.geteuid()), "/"
+    return {
+        "PATH": environ.get("PATH") or _PATH,
+        "HOME": environ.get("HOME") or home,
+        "USER": environ.get("USER") or name,
+        "LANG": environ.get("LANG") or "C.UTF-8",
+    }

@@ -1,0 +1,175 @@
+"""The engine's ports, filled in: the store, the clock, and the bus with its messages as bytes.
+
+The engine has a thread to itself, and nothing else to do while it waits: so all of these simply wait.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from threading import Event
+from typing import Final
+
+import orjson
+
+from scitq.bus import Bus, Consumer
+from scitq.bus import Delivery as Taken
+from scitq.domain import agent_wire, requests
+from scitq.domain.commands import Request
+from scitq.domain.envelope import Answer, Append, Envelope, Lease, pack
+from scitq.domain.messages import AgentHello, FromAgent, Welcome
+from scitq.errors import Malformed, ScitqError
+from scitq.handlers.overlay import Reply
+from scitq.handlers.ports import Delivery, Post
+from scitq.handlers.turn import Input
+from scitq.store.journal import Journal
+
+BEAT_S: Final = 0.5
+
+
+class Stopping(ScitqError):
+    """The server is being stopped."""
+
+
+class StoreJournal:
+    """The store, opened in the engine's own thread."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+
+    async def acquire(self, holder: str, ttl_s: float) -> Lease | None:
+        return self._journal.acquire(holder, ttl_s)
+
+    async def renew(self, epoch: int) -> None:
+        self._journal.renew(epoch)
+
+    async def append(self, append: Append) -> None:
+        self._journal.append(append)
+
+    async def read(self, after: int, limit: int) -> list[Envelope]:
+        return self._journal.read(after, limit)
+
+    async def read_streams(self, streams: Sequence[str], types: Sequence[str] | None = None) -> list[Envelope]:
+        return self._journal.read_streams(streams, types)
+
+    async def answers(self, ids: Sequence[str]) -> dict[str, Answer]:
+        return self._journal.answers(ids)
+
+    async def save_snapshot(self, position: int, fingerprint: str, data: bytes) -> None:
+        self._journal.save_snapshot(position, fingerprint, data)
+
+    async def load_snapshot(self, fingerprint: str) -> tuple[int, bytes] | None:
+        return self._journal.load_snapshot(fingerprint)
+
+
+class SystemClock:
+    """The machine's clocks."""
+
+    def __init__(self, stop: Event) -> None:
+        self._stop = stop
+
+    def now(self) -> int:
+        return time.time_ns() // 1000
+
+    def steady(self) -> int:
+        return time.monotonic_ns() // 1000
+
+    async def sleep(self, seconds: float) -> None:
+        if self._stop.wait(seconds):
+            raise Stopping("the server is being stopped")
+
+
+class EngineBus:
+    """Reads what comes for the engine, refuses what it cannot understand, and writes what it says."""
+
+    def __init__(self, bus: Bus, stop: Event) -> None:
+        self._bus, self._stop = bus, stop
+        self._consumer: Consumer | None = None
+        self._senders: defaultdict[str, list[str]] = defaultdict(list)
+        self._position = 0
+        self._beaten = 0.0
+
+    async def subscribe(self) -> None:
+        self._consumer = self._bus.consume("reports", "commands")
+
+    def close(self) -> None:
+        """Whatever waits for input stops waiting; what was taken and not done goes back."""
+        if self._consumer is not None:
+            self._consumer.close()
+
+    async def take(self, most: int, wait_s: float) -> list[Delivery]:
+        assert self._consumer is not None, "the engine subscribes before it takes"
+        self._beat()
+        found = self._consumer.take(most, wait_s)
+        if self._stop.is_set():
+            raise Stopping("the server is being stopped")
+        return [Delivery(input, one.token) for one in found if (input := self._read(one)) is not None]
+
+    def _read(self, one: Taken) -> Input | None:
+        headers = one.message.headers
+        try:
+            if one.queue == "commands":
+                request = requests.parse(one.message.body, headers.get("actor", "user"))
+                self._senders[request.id].append(headers.get("reply_to", ""))
+                return request
+            message = agent_wire.parse_from_agent(one.message.body, headers.get("reply_to", ""))
+            _check_sender(message, headers.get("worker"), headers.get("name"))
+            return message
+        except Malformed as error:
+            self._refuse(one, error)
+            return None
+
+    def _refuse(self, one: Taken, error: Malformed) -> None:
+        assert self._consumer is not None
+        if one.queue == "commands" and (address := one.message.headers.get("reply_to")):
+            id = one.message.headers.get("request", "")
+            self._bus.post(address, _reply(Reply(id, None, str(error))))
+        self._consumer.park(one.token, str(error))
+
+    def _beat(self) -> None:
+        """Let it be known that an engine leads, and where the log ends."""
+        now = time.monotonic()
+        if now - self._beaten >= BEAT_S:
+            self._beaten = now
+            self._bus.publish("engine", b"", {"position": str(self._position)})
+
+    async def done(self, deliveries: Sequence[Delivery]) -> None:
+        assert self._consumer is not None
+        self._consumer.done(delivery.token for delivery in deliveries)
+        for delivery in deliveries:
+            if isinstance(delivery.input, Request):  # refused by an engine that had nothing to say, it is forgotten too
+                self._senders.pop(delivery.input.id, None)
+
+    async def publish(self, events: Sequence[Envelope]) -> None:
+        self._position = events[-1].position
+        self._bus.publish("events", pack(events), {"last": str(self._position)})
+
+    async def tell(self, posts: Sequence[Post]) -> None:
+        for post in posts:
+            headers = {"worker": str(post.worker), "incarnation": post.incarnation}
+            if any(isinstance(message, Welcome) for message in post.messages):
+                headers["welcome"] = "1"
+            address = post.address or f"worker.{post.worker}.{post.incarnation}"
+            body = agent_wire.encode_post(post.epoch, post.worker, post.incarnation, post.messages)
+            self._bus.post(address, body, headers)
+
+    async def reply(self, replies: Sequence[Reply]) -> None:
+        for reply in replies:
+            senders = self._senders.get(reply.request)
+            if senders:
+                self._bus.post(senders.pop(0), _reply(reply))
+
+
+def _reply(reply: Reply) -> bytes:
+    answer = None if reply.answer is None else orjson.Fragment(reply.answer)
+    return orjson.dumps({"request": reply.request, "answer": answer, "refusal": reply.refusal})
+
+
+def _check_sender(message: FromAgent, worker: str | None, name: str | None) -> None:
+    """An agent speaks for the worker as which it was welcomed, and under the name its credential is for."""
+    if isinstance(message, AgentHello):
+        if name is not None and message.hello.name != name:
+            raise Malformed("an agent said hello under a name that its credential is not for")
+    elif worker is not None and str(message.worker) != worker:
+        raise Malformed(f"an agent that was welcomed as worker {worker} speaks for worker {message.worker}")

@@ -1,0 +1,114 @@
+"""Writes what executions print into the output log, and tells each agent how far that has come."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import defaultdict
+from collections.abc import Callable, Collection
+from typing import Final
+
+import orjson
+from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from scitq.bootstrap.threads import Host
+from scitq.bus import Bus, Delivery
+from scitq.domain.output_wire import Chunk, Confirm, encode_confirms, parse_chunk
+from scitq.errors import Malformed, OutcomeUnknown, StoreUnavailable
+from scitq.projections import database, executions
+from scitq.store.output import OutputLog, open_output
+
+log = logging.getLogger(__name__)
+
+MOST_CHUNKS: Final = 64
+SOON_S: Final = 0.05
+EARLY_S: Final = 30.0
+MOST_KNOWN: Final = 100_000
+FIRST_PAUSE_S: Final = 0.1
+LONGEST_PAUSE_S: Final = 5.0
+
+
+class RecorderHost(Host):
+    """A worker may only add to the output of its own executions: whose they are, the views tell, a moment later."""
+
+    name = "recorder"
+
+    def __init__(self, output: str, views: str, bus: Bus, on_failure: Callable[[str, BaseException], None]) -> None:
+        super().__init__(on_failure)
+        self._output, self._views, self._bus = output, views, bus
+        self._consumer = bus.consume("output")
+        self._owners: dict[int, int] = {}
+        self._early: list[tuple[float, Delivery, Chunk]] = []  # of executions that the views do not show yet
+
+    def _work(self) -> None:
+        store, views = open_output(self._output), database.reader(self._views)
+        try:
+            while not self._stop.is_set():
+                found = self._consumer.take(MOST_CHUNKS, SOON_S if self._early else None)
+                self._record(store, views, found)
+        finally:
+            views.dispose()
+            store.close()
+
+    def _record(self, store: OutputLog, views: Engine, found: list[Delivery]) -> None:
+        now = time.monotonic()
+        waiting, self._early = self._early, []
+        for one in found:
+            try:
+                waiting.append((now + EARLY_S, one, parse_chunk(one.message.body)))
+            except Malformed as error:
+                self._consumer.park(one.token, str(error))
+        try:
+            self._learn(views, {chunk.execution for _, _, chunk in waiting})
+        except SQLAlchemyError as error:
+            log.warning("the views cannot be asked whose an output is; trying again", extra={"error": str(error)})
+            self._early = [(now + EARLY_S, one, chunk) for _, one, chunk in waiting]
+            self._stop.wait(FIRST_PAUSE_S)
+            return
+        ready: list[tuple[Delivery, Chunk]] = []
+        for until, one, chunk in waiting:
+            owner = self._owners.get(chunk.execution)
+            if owner is None and now < until:
+                self._early.append((until, one, chunk))
+            elif one.message.headers.get("worker") == str(owner):
+                ready.append((one, chunk))
+            else:
+                self._consumer.park(one.token, f"execution {chunk.execution} is not this worker's")
+        if ready:
+            self._write(store, ready)
+
+    def _learn(self, views: Engine, ids: Collection[int]) -> None:
+        """Whose executions these are."""
+        unknown = [id for id in ids if id not in self._owners]
+        if not unknown:
+            return
+        if len(self._owners) > MOST_KNOWN:
+            self._owners.clear()
+        with views.connect() as connection:
+            for row in executions.page(connection, ids=unknown, deleted=True, limit=len(unknown)):
+                self._owners[row.execution.id] = row.execution.worker
+
+    def _write(self, store: OutputLog, ready: list[tuple[Delivery, Chunk]]) -> None:
+        chunks = [chunk for _, chunk in ready]
+        pause_s = FIRST_PAUSE_S
+        while True:
+            try:
+                seen = store.append(chunks)
+                break
+            except (StoreUnavailable, OutcomeUnknown) as error:
+                log.warning("output cannot be stored; trying again", extra={"error": str(error)})
+                if self._stop.wait(pause_s):
+                    return
+                pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+        confirms: defaultdict[str, set[tuple[int, int]]] = defaultdict(set)
+        for one, chunk in ready:
+            confirms[one.message.headers.get("reply_to", "")].add((chunk.execution, chunk.stream))
+        for address, keys in confirms.items():
+            body = encode_confirms(Confirm(*key, seen[key]) for key in sorted(keys))
+            self._bus.post(address, body, {"kind": "confirm"})
+        self._bus.publish("output", orjson.dumps([[*key, count] for key, count in seen.items()]))
+        self._consumer.done(one.token for one, _ in ready)
+
+    def _rouse(self) -> None:
+        self._consumer.close()

@@ -1,0 +1,231 @@
+"""The server in one process: engine, projections and recorder in threads, the web in the main one."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import logging
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final, Protocol
+
+import uvicorn
+import uvloop
+
+import scitq
+from scitq import tokens
+from scitq.bootstrap import logs
+from scitq.bootstrap.engine import EngineHost
+from scitq.bootstrap.listening import listening
+from scitq.bootstrap.projecting import ProjectionHost
+from scitq.bootstrap.recording import RecorderHost
+from scitq.bootstrap.threads import Host
+from scitq.bus import Inbox, Message
+from scitq.bus.local import LocalBus
+from scitq.config import Settings
+from scitq.config.folders import make_private
+from scitq.config.values import Token
+from scitq.errors import Rejected
+from scitq.projections import database
+from scitq.store.health import exists
+from scitq.store.upgrade import upgrade
+from scitq.store.urls import store_urls
+from scitq.web.access import Access
+from scitq.web.app import create_app
+from scitq.web.services import Services
+
+log = logging.getLogger(__name__)
+
+OPEN_S: Final = 5.0
+STOP_S: Final = 8.0
+SWITCH_S: Final = 0.001
+"""How long a thread may keep the interpreter while others want it: five milliseconds, the default, can be felt."""
+
+
+def run(settings: Settings) -> int:
+    """Serve until somebody says stop; the process' exit code."""
+    logs.set_up(settings, of="scitq.server")
+    with listening(settings) as sock:
+        return serve(settings, sock)
+
+
+def serve(settings: Settings, sock: socket.socket, beside: Beside | None = None) -> int:
+    """Serve on a socket that listens already."""
+    if settings.bus != ("local:",):
+        raise Rejected("SCITQ_BUS names a broker, which this release cannot use yet: leave it at local:")
+    with _alone_in(settings.data):
+        if not exists(settings.store):
+            upgrade(settings.store)
+        token = settings.token or tokens.server_token(settings.data)
+        with _published(token, settings.host, sock.getsockname()[1]):
+            return Server(settings, token, sock, beside).serve()
+
+
+class Beside(Protocol):
+    """What runs in the server's loop as long as the server does: `scitq up` looks after its agent."""
+
+    async def run(self, server: Server) -> None: ...
+
+    async def before_stop(self, number: int) -> None:
+        """A signal asks the server to stop: what has to be done while it still serves."""
+
+
+class Server:
+    """All parts of a server, and their end."""
+
+    def __init__(self, settings: Settings, token: Token, sock: socket.socket, beside: Beside | None) -> None:
+        self.settings, self.token, self._sock, self._beside = settings, token, sock, beside
+        self.port: int = sock.getsockname()[1]
+        self.code = 0
+        self._ending: asyncio.Future[None] | None = None
+        self.bus = LocalBus()
+        store = store_urls(settings.store)
+        self._views = database.reader(store.views)
+        self._projections = projections = ProjectionHost(store.events, store.views, self.bus, self._on_failure)
+        self._hosts: list[Host] = [
+            projections,
+            RecorderHost(store.output, store.views, self.bus, self._on_failure),
+            EngineHost(store.events, self.bus, self._on_failure),
+        ]
+        services = Services(
+            bus=self.bus,
+            views=self._views,
+            store=store,
+            access=Access(token, auth=settings.auth, trusted=settings.trusted, names=[settings.host]),
+            version=scitq.__version__,
+            rebuild=lambda name: asyncio.wrap_future(projections.rebuild(name)),
+        )
+        config = uvicorn.Config(
+            create_app(services), log_config=None, access_log=False, server_header=False, date_header=False,
+            ws="websockets-sansio", ws_max_size=8 * 1024 * 1024, ws_per_message_deflate=False, ws_ping_interval=10.0,
+            ws_ping_timeout=20.0, proxy_headers=False, timeout_graceful_shutdown=2,
+        )  # fmt: skip
+        self._web = _Web(config)
+
+    def serve(self) -> int:
+        """Until SIGTERM or SIGINT, or until a part of it fails."""
+        sys.setswitchinterval(SWITCH_S)
+        try:
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                runner.run(self._main())
+        finally:
+            self._end()
+        return self.code
+
+    def stop(self) -> None:
+        """Let it end; from any thread."""
+        self._web.should_exit = True
+
+    async def until_ready(self) -> None:
+        """Until an engine leads: from then on commands are answered."""
+        await self._ready.wait()
+
+    async def _main(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._on_signal, number)
+        self._ready = asyncio.Event()
+        tasks = [asyncio.ensure_future(self._announce(self.bus.follow("engine")))]
+        if self._beside is not None:
+            tasks.append(asyncio.ensure_future(self._beside.run(self)))
+        self._projections.start()
+        await asyncio.to_thread(self._projections.opened.wait, OPEN_S)  # or the first question finds no tables
+        for host in self._hosts[1:]:
+            host.start()
+        try:
+            await self._web.serve([self._sock])
+        finally:
+            for task in tasks:
+                task.cancel()
+            for error in await asyncio.gather(*tasks, return_exceptions=True):
+                if isinstance(error, Exception):
+                    self._on_failure("beside", error)
+
+    async def _announce(self, beats: Inbox[Message]) -> None:
+        with beats:
+            await beats.receive(1)
+        log.info("the server is ready", extra={"host": self.settings.host, "port": self.port})
+        self._ready.set()
+
+    def _on_signal(self, number: int) -> None:
+        """The first one lets it end in order; a second one does not wait for that."""
+        if self._beside is None or self._ending is not None:
+            self.stop()
+        else:
+            self._ending = asyncio.ensure_future(self._end_in_order(self._beside, number))
+
+    async def _end_in_order(self, beside: Beside, number: int) -> None:
+        try:
+            await beside.before_stop(number)
+        finally:
+            self.stop()
+
+    def _on_failure(self, name: str, error: BaseException) -> None:
+        """A part of the server cannot go on. The rest would only look as if it worked."""
+        log.error(
+            "a part of the server has failed: it ends", extra={"part": name, "error": repr(error)}, exc_info=error
+        )
+        self.code = 1
+        self.stop()
+
+    def _end(self) -> None:
+        """The engine first, so that what it says is still heard."""
+        deadline = time.monotonic() + STOP_S
+        for host in reversed(self._hosts):
+            if not host.started:
+                continue
+            host.stop()
+            if not host.join(max(deadline - time.monotonic(), 0.1)):
+                log.warning("a part of the server did not end in time", extra={"part": host.name})
+        self.bus.close()
+        self._views.dispose()
+        log.info("the server has stopped")
+
+
+class _Web(uvicorn.Server):
+    """Signals are ours: uvicorn would raise them again after it has ended, over the heads of the other threads."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+@contextmanager
+def _alone_in(data: Path) -> Iterator[None]:
+    """One server for each data folder: its SQLite files take one writer each."""
+    make_private(data)
+    with open(data / "server.lock", "a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            raise Rejected(
+                f"another server (process {file.read(20).strip() or 'unknown'}) works in {data}: "
+                "stop it, or give this one a folder of its own with --data (SCITQ_DATA)"
+            ) from None
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
+
+
+@contextmanager
+def _published(token: Token, host: str, port: int) -> Iterator[None]:
+    """Clients of this user find the token while the server is there."""
+    try:
+        tokens.publish(token, host, port)
+    except Rejected as reason:
+        log.warning("local clients will not find the token by themselves", extra={"reason": str(reason)})
+    try:
+        yield
+    finally:
+        try:
+            tokens.withdraw(token, host, port)
+        except Rejected as reason:
+            log.warning("the token could not be taken back", extra={"reason": str(reason)})

@@ -1,0 +1,39 @@
+"""The line to paste on another machine, which then enrols as a worker."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Final
+from urllib.parse import urlsplit
+
+import typer
+
+from scitq.cli import program
+
+UNITS_S: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
+
+Ttl = Annotated[str, typer.Option("--ttl", metavar="TIME", help="For how long it can be used: 30m, 1h, 7d.")]
+
+
+def invite(server: Any, ttl: str, name: str) -> None:
+    """Print it. Where the address is one that only this machine knows, say so on stderr."""
+    from scitq.config.values import ServerAddress
+    from scitq.lib.connection import is_local
+
+    line = server.worker_invite(_seconds(ttl))
+    parts = urlsplit(server.url)
+    place = parts.netloc if parts.scheme == "http" else server.url
+    print(f"scitq worker {place} CONCURRENCY --invite {line}")
+    if is_local(ServerAddress(parts.hostname or "", parts.port or 0)):
+        program.say(
+            name,
+            f"{place} is this machine only: put its name in that place, and have the server listen to others "
+            "(scitq up --host 0.0.0.0)",
+        )
+
+
+def _seconds(text: str) -> int:
+    found = re.fullmatch(r"([1-9][0-9]{0,8})([smhd])", text)
+    if found is None:
+        raise typer.BadParameter(f"{text!r} is no time: 30m, 1h, 7d", param_hint="'--ttl'")
+    return int(found[1]) * UNITS_S[found[2]]

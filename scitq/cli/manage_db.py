@@ -1,0 +1,54 @@
+"""scitq-manage db: the store's databases, worked on directly. Only here are the libraries of a server needed."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from scitq.cli import config, program
+from scitq.errors import Rejected
+
+app = program.app("The databases of the store.")
+
+
+@app.command("init")
+def db_init(store: config.Store = None) -> None:
+    """Make a new, empty store."""
+    from scitq.store.health import exists
+    from scitq.store.upgrade import upgrade
+    from scitq.store.urls import shown, store_urls
+
+    if exists(store):
+        raise Rejected(f"there is a store already at {shown(store_urls(store).events)}")
+    upgrade(store)
+    print(f"made {shown(store_urls(store).events)}")
+
+
+@app.command("upgrade")
+def db_upgrade(
+    store: config.Store = None,
+    sql: Annotated[bool, typer.Option("--sql", help="Print the statements of an empty store, run nothing.")] = False,
+) -> None:
+    """Bring the store to the schema of this release; make it if it is not there."""
+    from scitq.store.upgrade import upgrade, upgrade_sql
+    from scitq.store.urls import shown, store_urls
+
+    if sql:
+        sys.stdout.write(upgrade_sql(store))
+        return
+    upgrade(store)
+    print(f"{shown(store_urls(store).events)} is at the schema of this release")
+
+
+@app.command("check")
+def db_check(store: config.Store = None) -> None:
+    """Look the databases over: schema, structure, head of the log, lease."""
+    from scitq.store.health import look_over
+
+    findings = look_over(store)
+    for finding in findings:
+        print(finding.text, file=sys.stdout if finding.good else sys.stderr)
+    if not all(finding.good for finding in findings):
+        raise typer.Exit(1)

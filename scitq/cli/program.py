@@ -1,0 +1,82 @@
+"""What all commands share: help, one sentence for each error, exit codes. No server library is loaded here.
+
+Exit codes: 0 done, 1 refused or failed, 2 misused, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from typing import Any, Final, NoReturn
+
+import typer
+from typer.core import TyperCommand
+
+from scitq.errors import ScitqError
+
+HELP: Final = {"help_option_names": ["-h", "--help"]}
+SERVER_ONLY: Final = frozenset({"alembic", "psycopg2", "sqlalchemy", "starlette", "uvicorn"})
+
+
+def app(help: str | None = None, **more: Any) -> typer.Typer:
+    """A program, or a part of one."""
+    settings = {"context_settings": HELP, "no_args_is_help": True, "add_completion": False, **more}
+    return typer.Typer(help=help, pretty_exceptions_enable=False, rich_markup_mode=None, **settings)
+
+
+class Once(TyperCommand):
+    """A command whose options are given once, unless they may be repeated: the one meant is not guessed."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        given = list(args)
+        rest = super().parse_args(ctx, args)
+        _, _, order = self.make_parser(ctx).parse_args(args=given)
+        for param in order:
+            # A flag means the same twice.
+            single = param.param_type_name == "option" and not param.multiple and not getattr(param, "is_flag", False)
+            if single and order.count(param) > 1:
+                raise typer.BadParameter("it is given twice", ctx=ctx, param_hint=" / ".join(param.opts))
+        return rest
+
+
+def run(app: typer.Typer, name: str) -> NoReturn:
+    """The whole of a program: whatever happens, there is no traceback."""
+    try:
+        try:
+            app(prog_name=name)
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        # Who read us has had enough. What is still to be flushed at the very end goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in SERVER_ONLY:
+            raise
+        say(name, "this needs what only a server needs, and it is not installed: pip install 'scitq[server]'")
+        sys.exit(1)
+    except (ScitqError, OSError) as error:
+        say(name, str(error) or type(error).__name__)
+        sys.exit(1)
+    except Exception as error:
+        say(name, _told(error))
+        sys.exit(1)
+    sys.exit(0)
+
+
+def say(name: str, text: str) -> None:
+    """One line on stderr."""
+    print(f"{name}: " + " ".join(text.split()), file=sys.stderr)
+
+
+def _told(error: Exception) -> str:
+    """What nobody foresaw: where it is, so that it can be reported."""
+    database = sys.modules.get("sqlalchemy.exc")
+    if database is not None and isinstance(error, database.SQLAlchemyError):
+        return str(error)
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    where = f"{os.path.basename(place.filename)} line {place.lineno}"
+    return f"scitq stumbled over itself in {where}: {type(error).__name__}: {error}"

@@ -1,0 +1,126 @@
+"""scitq-worker: this machine becomes a worker of a server; and the line that makes another one a worker."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+import typer
+from typer.core import TyperGroup
+
+from scitq.cli import program
+from scitq.cli.client import ServerOption, connect
+from scitq.cli.invite import Ttl, invite
+from scitq.config import Settings, load
+from scitq.config.folders import make_private
+from scitq.config.values import TOKEN
+from scitq.errors import AgentError
+from scitq.tokens import client_token
+
+NAME: Final = "scitq-worker"
+START: Final = "start"
+DEFAULT_BATCH: Final = "Default"
+NAME_BYTES: Final = 200  # of a folder, and of what a credential can be for
+EPILOG: Final = "scitq worker invite: print the line that makes another machine a worker."
+
+Prefetch = Annotated[int, typer.Option("-p", "--prefetch", min=0, max=10_000, help="Tasks held ready beside those.")]
+_Name = typer.Option("-n", "--name", help="The worker's name. [default: this machine's]", show_default=False)
+_Batch = typer.Option("-b", "--batch", help="A batch that it serves; repeatable. [default: Default]")
+_Flavor = typer.Option("-f", "--flavor", help="The kind of machine; not used yet.")
+_Invite = typer.Option("--invite", metavar="INVITATION", help="Enrol with what `scitq worker invite` printed.")
+_Base = typer.Option("--base", metavar="DIR", help="Where tasks have their folders. [default: BASE_WORKDIR]")
+_Data = typer.Option("--data", metavar="DIR", help="Where it keeps what is its own. [default: SCITQ_DATA]")
+
+
+class StartOr(TyperGroup):
+    """`scitq worker HOST 4` means `scitq worker start HOST 4`, as it did before there was anything else."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if not args or args[0] not in self.commands:
+            args = [START, *args]
+        return super().parse_args(ctx, args)
+
+
+app = program.app(cls=StartOr, no_args_is_help=False)
+
+
+@app.command(START, cls=program.Once, hidden=True, epilog=EPILOG)
+def worker_start(
+    server: Annotated[str, typer.Argument(metavar="HOST[:PORT]", help="The server.")],
+    concurrency: Annotated[int, typer.Argument(min=0, max=10_000, help="How many tasks run at a time.")],
+    name: Annotated[str | None, _Name] = None,
+    batch: Annotated[list[str] | None, _Batch] = None,
+    prefetch: Prefetch = 0,
+    status: Annotated[Literal["running", "paused"], typer.Option("-s", "--status", help="How it begins.")] = "running",
+    flavor: Annotated[str | None, _Flavor] = None,
+    invite: Annotated[str | None, _Invite] = None,
+    base: Annotated[str | None, _Base] = None,
+    data: Annotated[str | None, _Data] = None,
+) -> None:
+    """Work for a server until SIGTERM (running tasks go on, and are found again) or Ctrl-C (they are given back)."""
+    if invite is not None and not TOKEN.fullmatch(invite):
+        raise typer.BadParameter("that is no invitation: copy the whole line", param_hint="'--invite'")
+    given = {"SCITQ_SERVER": server, "BASE_WORKDIR": base, "SCITQ_DATA": data}
+    settings = load({setting: text for setting, text in given.items() if text is not None})
+    own_name = check_name(name or socket.gethostname())
+
+    from scitq.agents.runtime import Options, run
+    from scitq.bootstrap import logs
+
+    logs.set_up(settings, of="scitq.worker")
+    make_private(settings.data)  # a server of this user may have it too, and would refuse one that is open to others
+    folder = settings.data / "workers" / own_name
+    options = Options(
+        url=settings.server.url,
+        token=_token(settings, own_name, folder, invite),
+        name=own_name,
+        concurrency=concurrency,
+        prefetch=prefetch,
+        batches=tuple(batch or (DEFAULT_BATCH,)),
+        hostname=socket.gethostname(),
+        paused=status == "paused",
+        folder=folder,
+        base=settings.base_workdir,
+        give_back_on_interrupt=True,
+    )
+    raise typer.Exit(run(options))
+
+
+@app.command("invite")
+def worker_invite(server: ServerOption = None, ttl: Ttl = "1h") -> None:
+    """Print the line that makes another machine a worker."""
+    with connect(server=server) as target:
+        invite(target, ttl, NAME)
+
+
+def check_name(name: str) -> str:
+    """A worker's name is the name of its folder too."""
+    if not name.isprintable() or "/" in name or not name.strip(". ") or len(name.encode()) > NAME_BYTES:
+        raise typer.BadParameter(f"a name is one line of at most {NAME_BYTES} bytes, without /", param_hint="'--name'")
+    return name
+
+
+def _token(settings: Settings, name: str, folder: Path, invitation: str | None) -> str:
+    """What opens the gateway: what was set, else the credential of this worker, else a local server's token."""
+    from scitq.agents.enrol import enrol, kept
+
+    if invitation is not None:
+        try:
+            return enrol(settings.server.url, invitation, name, folder).reveal()
+        except AgentError as error:
+            # The same line is used again at every start of the machine, when the invitation has long expired.
+            if (credential := kept(folder)) is None:
+                raise
+            program.say(NAME, f"{error}; the credential of before is used")
+            return credential.reveal()
+    token = settings.server.token or settings.token or kept(folder) or client_token(settings)
+    return "" if token is None else token.reveal()
+
+
+def main() -> None:
+    program.run(app, NAME)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,25 @@
+"""scitq from Python: `Server()` talks to a server, finds its address and token as the command line does.
+
+from scitq.lib import Server
+
+with Server() as server:
+    ids = server.tasks_create({"command": f"gzip -9 {name}"} for name in names)
+    print(server.wait(ids))
+"""
+
+from scitq.errors import NotAllowed, PartlyDone, ScitqError, ServerError, TasksFailed, Unreachable
+from scitq.lib.server import Server
+
+HTTPException = ServerError
+"""The name of programs written for scitq 1."""
+
+__all__ = [
+    "HTTPException",
+    "NotAllowed",
+    "PartlyDone",
+    "ScitqError",
+    "Server",
+    "ServerError",
+    "TasksFailed",
+    "Unreachable",
+]

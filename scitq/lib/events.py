@@ -1,0 +1,108 @@
+"""The log of a server as it grows: a stream that is opened again where it broke, or pages where there is no stream."""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import Iterator
+from typing import Any, Final
+from urllib.parse import urlencode
+
+import httpx
+import orjson
+
+from scitq.errors import ServerError, Unreachable
+from scitq.lib.connection import Connection
+
+log = logging.getLogger(__name__)
+
+Event = dict[str, Any]
+SILENCE_S: Final = 25.0  # a server says something every 10 s
+REOPEN_S: Final = 1.0
+CLOSE_S: Final = 0.1
+FIRST_PAUSE_S: Final = 0.1
+LONGEST_PAUSE_S: Final = 5.0
+PAGE: Final = 1_000
+STREAM_TYPE: Final = "text/event-stream"
+MOST_BUFFERED: Final = 64 * 1024 * 1024
+
+
+class Events:
+    """Of one server, perhaps only those of a stream (`task-7`) or of a type (`task-*`)."""
+
+    def __init__(self, connection: Connection, *, stream: str | None = None, type: str | None = None) -> None:
+        self._connection = connection
+        self._filters = {name: text for name, text in (("stream", stream), ("type", type)) if text is not None}
+        self._streams = True
+
+    def run(self, after: int, *, end: float | None = None) -> Iterator[list[Event]]:
+        """What comes behind the position, as it comes; an empty list when nothing did for a while, for ever.
+
+        `end`, on the clock `time.monotonic`, is when the last empty list is given.
+        """
+        pause, lost = FIRST_PAUSE_S, False
+        while end is None or time.monotonic() < end:
+            found: list[Event] = []
+            try:
+                for found in self._stream(after, end) if self._streams else iter([self.page(after)]):
+                    if found:
+                        after, pause = found[-1]["position"], FIRST_PAUSE_S
+                    lost = False
+                    yield found
+            except Unreachable as error:
+                if end is not None and time.monotonic() >= end - CLOSE_S:
+                    break
+                if not lost:
+                    log.warning("the server is out of reach; trying again", extra={"reason": str(error)})
+                lost = True
+                yield []
+            if not found:
+                wait_s = random.uniform(pause / 2, pause)
+                time.sleep(wait_s if end is None else max(0.0, min(wait_s, end - time.monotonic())))
+                pause = min(LONGEST_PAUSE_S, pause * 1.5)
+        yield []
+
+    def page(self, after: int) -> list[Event]:
+        """The next ones that there are already."""
+        query = urlencode({"after": after, "limit": PAGE, **self._filters})
+        content = self._connection.read(f"/events?{query}").content
+        found: list[Event] = content["events"] if isinstance(content, dict) else content
+        return found
+
+    def _stream(self, after: int, end: float | None) -> Iterator[list[Event]]:
+        path = f"/events?{urlencode({'after': after, **self._filters})}"
+        silence_s = SILENCE_S if end is None else max(0.01, min(SILENCE_S, end - time.monotonic()))
+        heard = False
+        try:
+            with self._connection.stream(path, {"Accept": STREAM_TYPE}, silence_s) as response:
+                if not response.headers.get("Content-Type", "").startswith(STREAM_TYPE):
+                    self._streams = False
+                    return
+                for events in _frames(response):
+                    heard = True
+                    yield events
+                    if end is not None and end - time.monotonic() < silence_s - REOPEN_S:
+                        return  # and opened again, with the patience that is left
+        except Unreachable:
+            # Something between us and the server may keep what it says until there is enough of it.
+            if not heard and silence_s == SILENCE_S:
+                self._streams = False
+            raise
+
+
+def _frames(response: httpx.Response) -> Iterator[list[Event]]:
+    """Server-sent events, as many as came together; a comment is none."""
+    rest = b""
+    for piece in response.iter_raw():
+        *whole, rest = (rest + piece).replace(b"\r\n", b"\n").split(b"\n\n")
+        if len(rest) > MOST_BUFFERED:
+            raise ServerError(200, "the server sent an event that is too long to be one")
+        found: list[Event] = []
+        for frame in whole:
+            data = [line[5:].lstrip(b" ") for line in frame.split(b"\n") if line.startswith(b"data:")]
+            if data:
+                content = orjson.loads(b"\n".join(data))
+                found.extend(content if isinstance(content, list) else [content])
+        if found or whole:
+            yield found

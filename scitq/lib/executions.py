@@ -1,0 +1,83 @@
+"""Executions: the attempts at tasks, and what they print."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any, Final, Literal
+
+from scitq.errors import Unreachable
+from scitq.lib.shapes import given, id_of
+from scitq.lib.verbs import R, Verbs
+
+SILENCE_S: Final = 60.0
+PAUSE_S: Final = 1.0
+LIVE: Final = frozenset({"pending", "accepted", "running"})
+
+
+class Executions(Verbs[R]):
+    """The part of `Server` that is about executions."""
+
+    def executions(self, **filters: Any) -> list[R]:
+        """Executions by id, with the end of what they printed.
+
+        Filters: execution_id, task_id, worker_id, status, latest, batch, task_name, after, limit, reverse; `trunc`:
+        only so many characters of what was printed; `no_output`: nothing of it.
+        """
+        found: list[R] = self._get("/executions/", **filters)
+        return found
+
+    def execution_get(self, id: Any) -> R:
+        """One execution."""
+        found: R = self._get(f"/executions/{_id(id)}")
+        return found
+
+    def execution_output(
+        self,
+        id: Any,
+        output: bool | None = None,
+        error: bool | None = None,
+        output_position: int | None = None,
+        error_position: int | None = None,
+    ) -> R:
+        """What an execution printed, from these characters on (the first is 1): `output` and `error`."""
+        asked = given(output=output, error=error, output_position=output_position, error_position=error_position)
+        found: R = self._get(f"/executions/{_id(id)}/output", data=asked)
+        return found
+
+    def execution_signal(self, id: Any, signal: int) -> None:
+        """Send a Unix signal to a running execution."""
+        self._write("POST", f"/executions/{_id(id)}/signals", {"signal": signal})
+
+    def output(
+        self, id: Any, stream: Literal["stdout", "stderr"] = "stdout", follow: bool = False, start: int = 0
+    ) -> Iterator[bytes]:
+        """What an execution printed, byte by byte as it was; with `follow`, to its end as it comes.
+
+        A broken connection is opened again where it broke.
+        """
+        heard = time.monotonic()
+        while True:
+            query = f"?offset={start}" + ("&follow=true" if follow else "")
+            headers = {"Accept": "*/*", "Accept-Encoding": "identity"}
+            try:
+                with self._connection.stream(f"/executions/{_id(id)}/{stream}{query}", headers, SILENCE_S) as response:
+                    for piece in response.iter_raw():
+                        heard = time.monotonic()
+                        start += len(piece)
+                        yield piece
+                if not follow or not self._lives(id):
+                    return
+                time.sleep(PAUSE_S)  # the server ended it, because it ends itself
+            except Unreachable:
+                if self.get_timeout is not None and time.monotonic() - heard > self.get_timeout:
+                    raise
+                time.sleep(PAUSE_S)
+
+    def _lives(self, id: Any) -> bool:
+        found = self._connection.read("/executions/", {"execution_id": _id(id), "no_output": True}).content
+        return any(one["status"] in LIVE for one in found)
+
+
+def _id(execution: Any) -> int:
+    return id_of(execution, "execution_id")

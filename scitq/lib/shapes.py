@@ -1,0 +1,64 @@
+"""Answers as programs get them: dates are dates, and things are dicts or objects, as the server was asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from functools import lru_cache
+from types import SimpleNamespace
+from typing import Any, Final, Literal
+
+Style = Literal["dict", "object"]
+STYLES: Final = ("dict", "object")
+
+
+def shaped(content: Any, style: Style) -> Any:
+    """JSON, made what `style` says, all the way down. What is given is changed: nobody else has it."""
+    kind = type(content)
+    if kind is list:
+        for index, item in enumerate(content):
+            if type(item) is dict or type(item) is list:
+                content[index] = shaped(item, style)
+    elif kind is dict:
+        for name in _dates(tuple(content)):
+            if isinstance(content[name], str):
+                content[name] = _date(content[name])
+        for name, value in content.items():
+            if type(value) is dict or (type(value) is list and value):
+                content[name] = shaped(value, style)
+        return content if style == "dict" else SimpleNamespace(**content)
+    return content
+
+
+@lru_cache(1_000)
+def _dates(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Of these keys, those of dates: rows of one list have the same keys, and there may be a million of them."""
+    return tuple(name for name in names if "_date" in name)
+
+
+def _date(text: str) -> datetime | str:
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:  # a key that is called so by somebody else
+        return text
+
+
+def given(**fields: Any) -> dict[str, Any]:
+    """What was given: None means that nothing is said about a field."""
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def joined(uris: object) -> str | None:
+    """One or many URIs, or things that are written as one, as the text that a server takes."""
+    if uris is None or isinstance(uris, str):
+        return uris
+    if isinstance(uris, (list, tuple)):
+        return " ".join(str(uri) for uri in uris)
+    return str(uris)
+
+
+def id_of(thing: Any, name: str = "task_id") -> int:
+    """An id, or that of a task as the library gives it."""
+    if isinstance(thing, Mapping):
+        thing = thing[name]
+    return int(getattr(thing, name, thing))

@@ -1,0 +1,184 @@
+"""Tasks: submitting, looking at, steering."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Final, Literal
+
+from scitq.lib import portions
+from scitq.lib.events import Events
+from scitq.lib.shapes import given, id_of
+from scitq.lib.submitting import Submission
+from scitq.lib.verbs import R, Verbs
+from scitq.lib.waiting import Waiting, join
+
+STATUSES: Final = (
+    "paused",
+    "waiting",
+    "pending",
+    "assigned",
+    "accepted",
+    "running",
+    "failed",
+    "succeeded",
+    "debug",
+)
+"""The words for the numbers in which the server tells many statuses."""
+
+Action = Literal["pause", "resume", "release", "relaunch", "delete"]
+Uris = str | Iterable[object] | None
+
+
+class Tasks(Verbs[R]):
+    """The part of `Server` that is about tasks."""
+
+    def tasks(self, **filters: Any) -> list[R]:
+        """Tasks by id. Filters: task_id, status, batch, name (one or several of each), after, limit, reverse."""
+        found: list[R] = self._get("/tasks/", **filters)
+        return found
+
+    def task_create(
+        self,
+        command: str,
+        name: str | None = None,
+        status: str | None = None,
+        batch: str | None = None,
+        input: Uris = None,
+        output: object = None,
+        container: str | None = None,
+        container_options: str | None = None,
+        resource: Uris = None,
+        required_task_ids: Iterable[Any] | None = None,
+        shell: bool | str = False,
+        retry: int | None = None,
+        download_timeout: int | None = None,
+        run_timeout: int | None = None,
+        use_cache: bool | None = None,
+        asynchronous: bool | None = None,
+        priority: int | None = None,
+    ) -> R:
+        """Submit a task. With `shell`, that shell (True: sh) runs the command; else its words are what is run."""
+        task = portions.form(
+            given(
+                command=command, name=name, status=status, batch=batch, input=input, output=output,
+                container=container, container_options=container_options, resource=resource,
+                required_task_ids=None if required_task_ids is None else list(required_task_ids),
+                shell=shell, retry=retry, download_timeout=download_timeout, run_timeout=run_timeout,
+                use_cache=use_cache, priority=priority,
+            )
+        )  # fmt: skip
+        created: R = self._write("POST", "/tasks/", task)
+        return created
+
+    def tasks_create(self, tasks: Iterable[Any], progress: Callable[[int], None] | None = None) -> list[int]:
+        """Submit many tasks, and give their ids in the same order.
+
+        Each is a dict of the arguments of `task_create`, or a dataclass with them. `required_task_ids` may hold -1,
+        -2, … for the first, second, … task of the list, as far as it comes before. `tasks` may be a generator, and
+        have millions of them: they go in portions, two at a time. PartlyDone says what was created when one fails.
+        """
+        return Submission(self._connection, progress).run(tasks)
+
+    def task_get(self, id: Any) -> R:
+        """One task."""
+        found: R = self._get(f"/tasks/{id_of(id)}")
+        return found
+
+    def task_update(
+        self,
+        id: Any,
+        name: str | None = None,
+        status: str | None = None,
+        command: str | None = None,
+        batch: str | None = None,
+        input: Uris = None,
+        output: object = None,
+        container: str | None = None,
+        container_options: str | None = None,
+        resource: Uris = None,
+        required_task_ids: Iterable[Any] | None = None,
+        retry: int | None = None,
+        download_timeout: int | None = None,
+        run_timeout: int | None = None,
+        use_cache: bool | None = None,
+        asynchronous: bool | None = None,
+        priority: int | None = None,
+    ) -> R:
+        """Change a task. `status`: pending relaunches, resumes or releases it, paused pauses it."""
+        changes = portions.form(
+            given(
+                name=name, status=status, command=command, batch=batch, input=input, output=output,
+                container=container, container_options=container_options, resource=resource,
+                required_task_ids=None if required_task_ids is None else list(required_task_ids),
+                retry=retry, download_timeout=download_timeout, run_timeout=run_timeout, use_cache=use_cache,
+                priority=priority,
+            )
+        )  # fmt: skip
+        changed: R = self._write("PUT", f"/tasks/{id_of(id)}", changes)
+        return changed
+
+    def task_delete(self, id: Any, asynchronous: bool | None = None) -> R:
+        """Delete a task; what it did stays in the log."""
+        deleted: R = self._write("DELETE", f"/tasks/{id_of(id)}")
+        return deleted
+
+    def tasks_action(self, action: Action, task_ids: Iterable[Any]) -> dict[int, str]:
+        """Do the same to many tasks; the ids of those that refused it, with the reason. ServerError if all did."""
+        ids = [id_of(one) for one in task_ids]
+        refused: dict[int, str] = {}
+        for begin in range(0, len(ids), portions.MOST_TASKS):
+            part = {"action": action, "task_ids": ids[begin : begin + portions.MOST_TASKS]}
+            answer = self._connection.write("POST", "/tasks/actions", part).content
+            refused |= {int(id): str(why) for id, why in answer["refused"].items()}
+        return refused
+
+    def task_status(self, task_ids: Iterable[Any]) -> list[str]:
+        """The status of each of these tasks, in this order."""
+        return self._statuses([id_of(one) for one in task_ids])[0]
+
+    def wait(
+        self,
+        task_ids: Iterable[Any],
+        timeout: float | None = None,
+        on_progress: Callable[[Mapping[int, str]], None] | None = None,
+    ) -> dict[int, str]:
+        """Wait until each of these tasks has ended (succeeded, failed, deleted), and say how each stands.
+
+        It is told by the server, so that it neither misses anything nor asks again and again. It also comes back
+        after `timeout` seconds, or when all that is left waits for something that has failed: look at what it gives.
+        `on_progress` is called with the statuses when some have changed.
+        """
+        return Waiting(self, [id_of(one) for one in task_ids], on_progress).run(timeout)
+
+    def join(self, task_list: Iterable[Any], retry: int = 1, check: bool = False) -> dict[str, int]:
+        """Wait for tasks, relaunching each that fails up to `retry` times; how many stand how in the end.
+
+        `check`: raise TasksFailed when not all have succeeded.
+        """
+        return join(self, [id_of(one) for one in task_list], retry, check)
+
+    def events(
+        self, since: int = 0, follow: bool = True, stream: str | None = None, type: str | None = None
+    ) -> Iterator[dict[str, Any]]:
+        """The log behind position `since`, event by event; to its end, or, with `follow`, for ever.
+
+        A broken connection is opened again where it broke: no event is missing, none comes twice.
+        """
+        source = Events(self._connection, stream=stream, type=type)
+        if follow:
+            for some in source.run(since):
+                yield from some
+            return
+        while found := source.page(since):
+            yield from found
+            since = found[-1]["position"]
+
+    def _statuses(self, ids: list[int]) -> tuple[list[str], int]:
+        """With the position of the log that all of them reflect at least."""
+        found: list[str] = []
+        position = None
+        for begin in range(0, len(ids), portions.MOST_TASKS):
+            answer = self._connection.read("/tasks/status", {"task_id": ids[begin : begin + portions.MOST_TASKS]})
+            found.extend(STATUSES[number] for number in answer.content)
+            position = answer.position if position is None else min(position, answer.position)
+        return found, position or 0

@@ -1,0 +1,197 @@
+"""Waiting for tasks: one question at first, then what the log says, until each of them has ended."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from scitq.errors import Malformed, ServerError, TasksFailed
+from scitq.lib.events import Event, Events
+from scitq.lib.portions import MOST_TASKS
+
+if TYPE_CHECKING:
+    from scitq.lib.tasks import Tasks
+
+ENDED: Final = frozenset({"succeeded", "failed", "deleted"})
+HELD: Final = frozenset({"waiting", "paused"})
+SAYS: Final = {
+    "execution-assigned": "assigned",
+    "execution-accepted": "accepted",
+    "execution-started": "running",
+    "execution-succeeded": "succeeded",
+    "task-deleted": "deleted",
+}
+"""What an event makes of the status of its task. After any other, the server is asked."""
+
+DOUBT_S: Final = 0.5
+FIRST_LOOK_S: Final = 1.0
+LONGEST_LOOK_S: Final = 30.0
+MOST_LOOKED_AT: Final = 100_000
+
+OnProgress = Callable[[Mapping[int, str]], None]
+
+
+class Waiting:
+    """For some tasks. `again` is told of those that failed for good, and says which of them run once more."""
+
+    def __init__(
+        self,
+        server: Tasks[Any],
+        ids: list[int],
+        on_progress: OnProgress | None = None,
+        again: Callable[[list[int]], set[int]] | None = None,
+    ) -> None:
+        self._server, self._connection = server, server._connection
+        self._on_progress, self._again = on_progress, again
+        self._statuses = dict.fromkeys(ids, "pending")
+        self._open = set(ids)
+        self._look_pause_s, self._next_look = FIRST_LOOK_S, 0.0
+
+    def run(self, timeout: float | None) -> dict[int, str]:
+        """How each stands when all have ended, the time is over, or what is left waits in vain."""
+        end = None if timeout is None else time.monotonic() + timeout
+        position = self._begin()
+        self._tell()
+        if not self._open or self._in_vain():
+            return self._statuses
+        only = f"task-{next(iter(self._open))}" if len(self._open) == 1 else None
+        for events in Events(self._connection, stream=only).run(position, end=end):
+            if self._take(events):
+                self._tell()
+            if not self._open or self._in_vain():
+                break
+        return self._statuses
+
+    def _begin(self) -> int:
+        if not self._open:
+            return 0
+        ids = list(self._statuses)
+        statuses, position = self._server._statuses(ids)  # an id that nobody knows is refused here
+        self._enter(dict(zip(ids, statuses, strict=True)))
+        return position
+
+    def _take(self, events: Iterable[Event]) -> bool:
+        """Something changed."""
+        unsure: set[int] = set()
+        changed = False
+        for event in events:
+            task = _task(event)
+            if task not in self._open:
+                continue
+            changed = True
+            self._connection.expect(event["position"])
+            status = SAYS.get(event["type"])
+            if status is None:
+                unsure.add(task)
+            else:
+                self._statuses[task] = status
+                unsure.discard(task)
+                if status in ENDED:
+                    self._open.discard(task)
+        if unsure:
+            self._enter(self._asked(unsure))
+        return changed
+
+    def _enter(self, statuses: dict[int, str]) -> None:
+        """Take what the server says of some. A failure counts once nothing retries the task any more."""
+        failed = [task for task, status in statuses.items() if status == "failed"]
+        if failed and (doubtful := self._retried(failed)):
+            # A retry is recorded together with the failure, and seen with it but for a moment.
+            time.sleep(DOUBT_S)
+            statuses |= self._asked(doubtful)
+        failed = [task for task in failed if statuses[task] == "failed"]
+        again = self._again(failed) if failed and self._again else set()
+        for task, status in statuses.items():
+            self._statuses[task] = "pending" if task in again else status
+            if status in ENDED and task not in again:
+                self._open.discard(task)
+
+    def _asked(self, ids: set[int]) -> dict[int, str]:
+        asked = list(ids)
+        try:
+            return dict(zip(asked, self._server._statuses(asked)[0], strict=True))
+        except ServerError as error:
+            if error.status != 404:
+                raise
+        known = {row["task_id"]: row["status"] for row in self._rows(asked)}
+        return {task: known.get(task, "deleted") for task in asked}
+
+    def _retried(self, failed: list[int]) -> set[int]:
+        return {row["task_id"] for row in self._rows(failed) if row["status"] != "failed" or row["retry"]}
+
+    def _rows(self, ids: list[int]) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = []
+        for begin in range(0, len(ids), MOST_TASKS):
+            found += self._connection.read("/tasks/", {"task_id": ids[begin : begin + MOST_TASKS]}).content
+        return found
+
+    def _in_vain(self) -> bool:
+        """All that is left waits for something that has failed. It is looked up seldom: it takes some reading."""
+        if time.monotonic() < self._next_look or not all(self._statuses[task] in HELD for task in self._open):
+            return False
+        self._next_look = time.monotonic() + self._look_pause_s
+        self._look_pause_s = min(LONGEST_LOOK_S, self._look_pause_s * 2)
+        rows: dict[int, dict[str, Any]] = {}
+        todo = set(self._open)
+        while todo and len(rows) < MOST_LOOKED_AT:
+            found = self._rows(list(todo))
+            rows |= {row["task_id"]: row for row in found}
+            waiting = [row for row in found if row["status"] == "waiting" and not row["blocked_by"]]
+            todo = {other for row in waiting for other in row["required_task_ids"] or ()} - rows.keys()
+        return self._open <= _blocked(rows)
+
+    def _tell(self) -> None:
+        if self._on_progress is not None:
+            self._on_progress(self._statuses)
+
+
+def _task(event: Event) -> int:
+    kind, _, number = str(event.get("stream")).partition("-")
+    return int(number) if kind == "task" and number.isdecimal() else 0
+
+
+def _blocked(rows: dict[int, dict[str, Any]]) -> set[int]:
+    """Those that wait for what will not succeed by itself, directly or through others."""
+    dependants: dict[int, list[int]] = {}
+    for task, row in rows.items():
+        if row["status"] == "waiting":
+            for other in row["required_task_ids"] or ():
+                dependants.setdefault(other, []).append(task)
+    blocked = {task for task, row in rows.items() if row["status"] == "waiting" and row["blocked_by"]}
+    todo = list(blocked)
+    while todo:
+        for task in dependants.get(todo.pop(), ()):
+            if task not in blocked:
+                blocked.add(task)
+                todo.append(task)
+    return blocked
+
+
+def join(server: Tasks[Any], ids: list[int], retry: int, check: bool) -> dict[str, int]:
+    """See `Server.join`."""
+    if not ids:
+        raise Malformed("there is no task to wait for")
+    left = dict.fromkeys(ids, retry)
+
+    def again(failed: list[int]) -> set[int]:
+        chosen = [task for task in failed if left[task] > 0]
+        for task in chosen:
+            left[task] -= 1
+        refused = server.tasks_action("relaunch", chosen) if chosen else {}
+        return set(chosen) - refused.keys()
+
+    shown = sys.stderr.isatty()
+    statuses = Waiting(server, ids, _show if shown else None, again).run(None)
+    if shown:
+        print(file=sys.stderr)
+    if check and any(status != "succeeded" for status in statuses.values()):
+        raise TasksFailed(statuses)
+    return dict(Counter(statuses.values()))
+
+
+def _show(statuses: Mapping[int, str]) -> None:
+    counts = ", ".join(f"{count} {status}" for status, count in sorted(Counter(statuses.values()).items()))
+    print(f"\r{len(statuses)} tasks: {counts}\x1b[K", end="", file=sys.stderr, flush=True)

@@ -1,0 +1,106 @@
+"""The engine, the projections and the recorder in their threads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from scitq.domain.messages import Heartbeat
+from scitq.domain.output_wire import Chunk, encode_chunk, parse_confirms
+from scitq.errors import Rejected
+from scitq.projections import database, tasks
+from scitq.store.output import open_output
+from tests.unit.bootstrap.hosts import SOON_S, Agent, eventually, hosts
+
+
+def test_a_command_is_answered_and_the_views_show_it(tmp_path: Path) -> None:
+    with hosts(tmp_path) as system:
+        reply = system.ask("create-tasks", tasks=[{"command": "echo hello"}])
+        assert reply["refusal"] is None
+        assert reply["answer"]["tasks"] == [1]
+        system.until_views_reach(reply["answer"]["last"])
+        views = database.reader(system.urls.views)
+        with views.connect() as connection:
+            assert tasks.by_id(connection, [1])[1].command == "echo hello"
+        views.dispose()
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b"", "not JSON"),
+        (b"[]", "dict"),
+        (b'{"id": "command-1", "deadline": 1, "command": {"type": "nonsense"}}', "'nonsense' is not a command"),
+        (b"\xff" * 100, "not JSON"),
+    ],
+)
+def test_what_cannot_be_understood_is_refused_in_words_and_put_aside(tmp_path: Path, body: bytes, words: str) -> None:
+    with hosts(tmp_path) as system:
+        system.send(body, request="command-1")
+        reply = system.reply()
+        assert reply["request"] == "command-1"
+        assert words in reply["refusal"]
+        assert [message.body for _, message, _ in system.bus.parked] == [body]
+        assert system.ask("create-tasks", tasks=[{"command": "true"}])["answer"]["tasks"] == [1]
+
+
+def test_an_agent_that_speaks_for_another_worker_is_not_heard(tmp_path: Path) -> None:
+    with hosts(tmp_path) as system:
+        one, other = Agent(system, "one"), Agent(system, "other")
+        one.say(Heartbeat(other.worker, other.incarnation))
+        eventually(lambda: system.bus.parked)
+        assert "speaks for worker" in system.bus.parked[0][2]
+
+
+def test_output_is_stored_and_confirmed_and_that_of_others_is_not(tmp_path: Path) -> None:
+    with hosts(tmp_path) as system:
+        one, other = Agent(system, "one"), Agent(system, "other", concurrency=0)
+        system.ask("create-tasks", tasks=[{"command": "echo hello"}])
+        execution = one.assigned().execution
+        for agent, data in ((other, b"forged"), (one, b"hello")):
+            headers = {"reply_to": agent.box.address, "worker": str(agent.worker)}
+            system.bus.send("output", encode_chunk(Chunk(execution, 1, 0, 0, data)), headers)
+        found = [message for message in one.box.take(10, SOON_S) if message.headers.get("kind") == "confirm"]
+        assert parse_confirms(found[0].body) == [(execution, 1, 5)]
+        eventually(lambda: system.bus.parked)
+        assert "not this worker's" in system.bus.parked[0][2]
+        output = open_output(system.urls.output)
+        assert output.read(execution, 1, 0, 100) == b"hello"
+        output.close()
+
+
+def test_a_chunk_that_is_none_is_put_aside_and_the_recorder_goes_on(tmp_path: Path) -> None:
+    with hosts(tmp_path) as system:
+        agent = Agent(system, "one")
+        headers = {"reply_to": agent.box.address, "worker": str(agent.worker)}
+        system.bus.send("output", b"nonsense", headers)
+        system.ask("create-tasks", tasks=[{"command": "echo hello"}])
+        execution = agent.assigned().execution
+        system.bus.send("output", encode_chunk(Chunk(execution, 2, 0, 0, b"x")), headers)
+        eventually(lambda: any(one.headers.get("kind") == "confirm" for one in agent.box.take(10, 0.1)))
+        assert len(system.bus.parked) == 1
+
+
+def test_a_message_of_events_that_cannot_be_read_costs_a_reading_of_the_log(tmp_path: Path) -> None:
+    with hosts(tmp_path) as system:
+        system.bus.publish("events", b"nonsense")
+        last = system.ask("create-tasks", tasks=[{"command": "true"}])["answer"]["last"]
+        system.until_views_reach(last)
+
+
+def test_a_projection_is_rebuilt_while_the_server_serves(tmp_path: Path) -> None:
+    with hosts(tmp_path) as system:
+        last = system.ask("create-tasks", tasks=[{"command": "true"}] * 100)["answer"]["last"]
+        system.projections.rebuild("tasks").result(SOON_S)
+        system.until_views_reach(last)
+        with pytest.raises(Rejected, match="no projection 'nonsense'"):
+            system.projections.rebuild("nonsense").result(SOON_S)
+        last = system.ask("create-tasks", tasks=[{"command": "true"}])["answer"]["last"]
+        system.until_views_reach(last)
+
+
+def test_a_second_start_goes_on_where_the_first_one_ended(tmp_path: Path) -> None:
+    for number in range(1, 4):
+        with hosts(tmp_path) as system:
+            assert system.ask("create-tasks", tasks=[{"command": "true"}])["answer"]["tasks"] == [number]

@@ -1,0 +1,120 @@
+"""What the commands are made of: quoting, tables, texts for a terminal, and what is loaded."""
+
+from __future__ import annotations
+
+import io
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scitq.cli import tables
+from scitq.cli.launch import _command, _ids
+from scitq.cli.output import copy
+from scitq.cli.texts import clean
+from scitq.cli.worker import check_name
+
+ROOT = Path(__file__).parents[3]
+SERVER_ONLY = ("alembic", "psycopg2", "sqlalchemy", "starlette", "uvicorn", "websockets")
+
+
+@given(st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\0")), min_size=1))
+def test_a_worker_finds_the_words_that_were_typed(words: list[str]) -> None:
+    text, options = _command(words, None, None, None, None)
+    assert shlex.split(text) == words and options is None
+
+
+def test_users_and_groups_go_to_docker_or_to_sudo() -> None:
+    assert _command(["id"], "debian", "--gpus all", 5, 6) == ("id", "-u 5:6 --gpus all")
+    assert _command(["id"], "debian", None, None, None) == ("id", None)
+    assert _command(["id"], None, None, 5, None) == ("sudo -u '#5' -- id", None)
+    assert _command(["id"], None, None, 5, 6) == ("sudo -u '#5' -g '#6' -- id", None)
+    with pytest.raises(typer.BadParameter, match="go together"):
+        _command(["id"], "debian", None, 5, None)
+    with pytest.raises(typer.BadParameter, match="give one with -d"):
+        _command(["id"], None, "--gpus all", None, None)
+
+
+def test_ids_are_separated_by_spaces_or_commas() -> None:
+    assert _ids("1,2 3,\n 04") == [1, 2, 3, 4]
+    for wrong in ("", ",", "0", "-1", "x", "1.5", "9" * 20, "²"):
+        with pytest.raises(typer.BadParameter):
+            _ids(wrong)
+
+
+@pytest.mark.parametrize("name", ["", " ", ".", "..", "a/b", "a\nb", "a\0", "n" * 201])
+def test_a_workers_name_is_fit_for_a_folder(name: str) -> None:
+    with pytest.raises(typer.BadParameter):
+        check_name(name)
+
+
+def test_names_of_workers_may_have_any_letters() -> None:
+    assert check_name("Zürich 1.local") == "Zürich 1.local"
+
+
+@given(st.text())
+def test_nothing_that_steers_a_terminal_is_left(text: str) -> None:
+    assert clean(text).isprintable() and len(clean(text)) == len(text)
+
+
+def test_columns_are_aligned_numbers_to_the_right(capsys: pytest.CaptureFixture[str]) -> None:
+    rows: list[dict[str, Any]] = [
+        {"id": 7, "name": "a", "on": True, "more": [1, 2], "long": "x" * 60},
+        {"id": 12_345, "name": None, "on": False, "more": [], "long": "\x1b[31m"},
+    ]
+    tables.show(rows, ["id", "name", "on", "more", "long"])
+    assert capsys.readouterr().out.splitlines() == [
+        "   id  name  on  more  long",
+        "    7  a     X   1,2   " + "x" * 49 + "...",
+        "12345                  \N{REPLACEMENT CHARACTER}[31m",
+    ]
+    tables.show(rows, ["id", "long"], header=False, long=True)
+    assert capsys.readouterr().out.splitlines()[0] == "    7  " + "x" * 60
+
+
+def test_an_empty_table_has_its_headings(capsys: pytest.CaptureFixture[str]) -> None:
+    tables.show([], ["id", "name"])
+    assert capsys.readouterr().out == "id  name\n"
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_output_for_a_terminal_cannot_steer_it_wherever_it_is_cut() -> None:
+    data = "ä\x1b[2J\r\nné\t\x07\N{BOM}".encode()
+    for cut in range(len(data)):
+        out = Terminal()
+        copy(iter([data[:cut], data[cut:]]), out)
+        text = out.getvalue()
+        assert text.startswith("ä\N{REPLACEMENT CHARACTER}[2J") and "né\t" in text
+        assert all(char.isprintable() or char in "\n\t" for char in text)
+
+
+@pytest.mark.parametrize("program", ["launch", "manage", "main", "worker"])
+def test_no_library_of_a_server_is_loaded_by_a_client(program: str, tmp_path: Path) -> None:
+    """Nothing listens on that port: everything up to the connection has been loaded."""
+    call = {"launch": ["echo"], "manage": ["task", "list"], "main": ["manage", "task", "list"], "worker": ["invite"]}
+    code = f"""
+import sys
+sys.argv = ["scitq", *{call[program]!r}]
+from scitq.cli import {program}
+try:
+    {program}.main()
+except SystemExit as end:
+    assert end.code == 1, end.code
+loaded = sorted(set({SERVER_ONLY!r}) & set(sys.modules))
+assert not loaded, loaded
+"""
+    environment = {"HOME": str(tmp_path), "PYTHONPATH": str(ROOT), "SCITQ_SERVER": "127.0.0.1:9"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0 and "Connection refused" in done.stderr, done.stderr

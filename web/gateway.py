@@ -1,0 +1,206 @@
+"""Where agents connect: one WebSocket each, its frames carried to the bus, and what is posted to it carried back.
+
+    agent ── text: hello, reports, heartbeat ──▶ bus: reports       agent ◀── text: posts of the engine ── mailbox
+    agent ── binary: a chunk of output ────────▶ bus: output        agent ◀── binary: confirmations ────── mailbox
+
+A connection speaks for one worker: the one its credential names, under the id with which the engine welcomed it here.
+Nothing is answered and nothing kept: an agent sends again what was not applied. So whatever goes wrong ends the
+connection, with a reason in words, and a bus that is full only stops the reading: the agent's socket fills up then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from typing import Final, NamedTuple
+
+from starlette.types import Message as Frame
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from scitq.bus import Bus, Mailbox, Message
+from scitq.bus.bus import Queue
+from scitq.domain.agent_wire import parse_from_agent
+from scitq.domain.messages import AgentHello
+from scitq.domain.output_wire import parse_chunk
+from scitq.errors import BusUnavailable, Malformed
+from scitq.web.errors import bad_request, response
+from scitq.web.routing import Session, Socket
+from scitq.web.services import Heard
+
+log = logging.getLogger(__name__)
+
+PROTOCOL: Final = "scitq.1"
+HELLO_S: Final = 10.0
+SOON_S, LATER_S = 0.05, 1.0
+MOST_AT_ONCE: Final = 100
+REFUSED, OVERLOADED = 1008, 1013
+REASON_BYTES: Final = 123  # a close frame has no room for more
+
+
+class Ended(NamedTuple):
+    """Why a connection is closed; without a code, because the agent has gone."""
+
+    code: int = 0
+    reason: str = ""
+
+
+GONE: Final = Ended()
+
+
+class Refused(Exception):
+    """The agent said what it may not say; the text is for whoever looks after it."""
+
+
+async def talk(session: Session) -> None:
+    """From the handshake to the end of the connection."""
+    socket = session.websocket
+    if PROTOCOL not in socket.scope["subprotocols"]:
+        await socket.send_denial_response(response(bad_request(f"agents speak the WebSocket subprotocol {PROTOCOL}")))
+        return
+    await socket.accept(PROTOCOL)
+    with session.services.bus.mailbox() as mailbox:
+        connection = Connection(socket, session.services.bus, mailbox, session.services.heard, session.caller.worker)
+        ended = await connection.serve()
+    if ended.code:
+        log.info("the connection of an agent was closed", extra={**connection.who, **ended._asdict()})
+        try:
+            await socket.close(ended.code, _shortened(ended.reason))
+        except WebSocketDisconnect:  # it went first
+            return
+
+
+class Connection:
+    """One agent, connected. `name`: the worker its credential is for; None: it may be any."""
+
+    def __init__(self, socket: WebSocket, bus: Bus, mailbox: Mailbox, heard: Heard, name: str | None) -> None:
+        self._socket, self._bus, self._mailbox, self._heard, self._name = socket, bus, mailbox, heard, name
+        self._reply = {"reply_to": mailbox.address} | ({} if name is None else {"name": name})
+        self._agent: tuple[str, str] | None = None  # the name and incarnation it introduced itself with
+        self._worker = 0  # its id, once it is welcomed
+        self._speaking = self._reply
+
+    @property
+    def who(self) -> dict[str, object]:
+        """For the log."""
+        return {"agent": self._agent and self._agent[0], "worker": self._worker}
+
+    async def serve(self) -> Ended:
+        """Both ways, until one of them ends."""
+        ways = [asyncio.create_task(self._inwards()), asyncio.create_task(self._outwards())]
+        try:
+            done, _ = await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+            return next((way.result() for way in ways if way in done and way.result().code), GONE)
+        finally:
+            for way in ways:
+                way.cancel()
+            await asyncio.gather(*ways, return_exceptions=True)
+
+    # From the agent -----------------------------------------------------------------------------------------------
+
+    async def _inwards(self) -> Ended:
+        try:
+            async with asyncio.timeout(HELLO_S):
+                frame = await self._socket.receive()
+            while frame["type"] != "websocket.disconnect":
+                await self._forward(frame)
+                frame = await self._socket.receive()
+        except TimeoutError:
+            return Ended(REFUSED, f"no hello came within {HELLO_S:.0f} s")
+        except (Malformed, Refused) as error:
+            return Ended(REFUSED, str(error))
+        return GONE
+
+    async def _forward(self, frame: Frame) -> None:
+        """What the agent said, to the bus, if it may say that."""
+        text = frame.get("text")
+        if text is not None:
+            body = text.encode()
+            await self._send("reports", body, self._admit(body))
+        else:
+            body = frame["bytes"]
+            parse_chunk(body)
+            await self._send("output", body, self._known())
+        if self._worker:
+            self._heard.note(self._worker, time.time_ns() // 1000)
+
+    def _admit(self, body: bytes) -> dict[str, str]:
+        """The headers under which a message goes on. The engine parses the same bytes with the same function."""
+        message = parse_from_agent(body)
+        if isinstance(message, AgentHello):
+            hello = message.hello
+            if self._name is not None and hello.name != self._name:
+                raise Refused(f"this credential is for worker {self._name!r}, not for {hello.name!r}")
+            self._agent = self._agent or (hello.name, hello.incarnation)
+            if self._agent != (hello.name, hello.incarnation):
+                raise Refused("a connection speaks for one agent, and another one said hello before on this one")
+            return self._reply
+        headers = self._known()
+        if self._agent is None or (message.worker, message.incarnation) != (self._worker, self._agent[1]):
+            raise Refused(f"this connection is not that of worker {message.worker} in this incarnation")
+        return headers
+
+    def _known(self) -> dict[str, str]:
+        if not self._worker:
+            raise Refused("say hello first, and wait for the welcome")
+        return self._speaking
+
+    async def _send(self, queue: Queue, body: bytes, headers: dict[str, str]) -> None:
+        """Into the bus. While it takes nothing, nothing is read either."""
+        pause_s = SOON_S
+        while True:
+            try:
+                self._bus.send(queue, body, headers)
+                return
+            except BusUnavailable:
+                await asyncio.sleep(pause_s)
+                pause_s = min(pause_s * 2, LATER_S)
+
+    # To the agent -------------------------------------------------------------------------------------------------
+
+    async def _outwards(self) -> Ended:
+        mailbox = self._mailbox
+        try:
+            while True:
+                messages = await mailbox.receive(MOST_AT_ONCE)
+                if mailbox.dropped:
+                    return Ended(OVERLOADED, "the agent is too slow for what it is sent: connect again")
+                for message in messages:
+                    await self._carry(message)
+                if mailbox.closed:
+                    return Ended(OVERLOADED, "the server is stopping: connect again")
+        except WebSocketDisconnect:
+            return GONE
+
+    async def _carry(self, message: Message) -> None:
+        if message.headers.get("kind") == "confirm":
+            await self._socket.send({"type": "websocket.send", "bytes": message.body})
+            return
+        if "welcome" in message.headers:
+            self._welcomed(message)
+        await self._socket.send({"type": "websocket.send", "text": message.body.decode()})
+
+    def _welcomed(self, message: Message) -> None:
+        """From now on the connection also receives what is said to its worker wherever that is."""
+        worker, incarnation = message.headers["worker"], message.headers["incarnation"]
+        if not self._worker:
+            self._mailbox.bind(f"worker.{worker}.{incarnation}")
+        self._worker = int(worker)
+        self._speaking = {**self._reply, "worker": worker}
+        self._heard.note(self._worker, time.time_ns() // 1000)
+
+
+def _shortened(reason: str) -> str:
+    return reason.encode()[:REASON_BYTES].decode(errors="ignore")
+
+
+ROUTES = [
+    Socket(
+        "/workers/gateway",
+        "worker",
+        talk,
+        "Where agents connect",
+        subprotocol=PROTOCOL,
+        doc="Text frames carry the messages of domain/agent_wire.py, binary frames those of domain/output_wire.py.",
+    )
+]
