@@ -23,7 +23,7 @@ from scitq.domain.agent_wire import encode_from_agent, parse_post
 from scitq.domain.messages import AgentHello
 from scitq.domain.output_wire import Chunk, encode_chunk, parse_confirms
 from scitq.domain.worker import Hello
-from scitq.errors import AgentError, Malformed
+from scitq.errors import AgentError, Malformed, OtherLog
 
 log = logging.getLogger(__name__)
 
@@ -110,6 +110,7 @@ class Conversation:
             self._refused(now)
 
     def _welcomed(self) -> None:
+        self._work.keep_log()
         self._beat_at = self._again_at = 0.0
         self._refused_since, self.is_open = None, True
         if not self._link.worked and self._on_connected is not None:
@@ -119,6 +120,8 @@ class Conversation:
 
     def _refused(self, now: float) -> None:
         reason, self._agent.refused = self._agent.refused, None
+        if self._agent.must_begin_anew:
+            raise OtherLog(f"the server says: {reason}")
         if self._refused_since is None:
             self._refused_since = now
             log.warning("the server has no place for this worker; it is asked again", extra={"reason": reason})
@@ -153,7 +156,7 @@ class Conversation:
 
     async def _say_hello(self, connection: ClientConnection) -> float:
         if self._time() >= self._hello_at:
-            await _send(connection, encode_from_agent(AgentHello(self._hello)))
+            await _send(connection, encode_from_agent(AgentHello(self._hello, log=self._agent.log)))
             self._hello_at = self._time() + HELLO_S
         return self._hello_at
 

@@ -73,8 +73,11 @@ class Agent:
         spool: Spool,
         shim: Shim,
         counts: Callable[[int], tuple[int, int] | None] = _nothing,
+        log: str = "",
     ) -> None:
         self.incarnation, self.spool, self._shim, self._counts = incarnation, spool, shim, counts
+        self.log = log  # that of the server which gave us what we hold; empty when nobody did
+        self.must_begin_anew = False
         self.worker = 0
         self.epoch = 0
         self.settings = 0
@@ -121,10 +124,11 @@ class Agent:
                 if message.worker != self.worker:
                     self.settings = 0
                 self.worker, self.must_say_hello, self.refused = message.worker, False, None
+                self.log = message.log or self.log
                 self.spool.confirm(message.applied)
                 self.to_send = self.spool.floor
             case Unwelcome():
-                self.refused = message.reason
+                self.refused, self.must_begin_anew = message.reason, message.begin_anew
             case Settings():
                 if message.version >= self.settings:
                     self.settings = message.version

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
 from typing import Final
 from urllib.parse import urlsplit, urlunsplit
@@ -43,10 +43,15 @@ def gateway_of(url: str) -> str:
 
 
 class Link:
-    """One connection after the other. `understood` is called by whoever talks over it, once he was."""
+    """One connection after the other. `understood` is called by whoever talks over it, once he was.
 
-    def __init__(self, url: str, token: str) -> None:
-        self.url, self._token = gateway_of(url), token
+    `token` may be a function: a server of the same machine makes its token at its first start, perhaps after ours.
+    """
+
+    def __init__(self, url: str, token: str | Callable[[], str]) -> None:
+        self.url = gateway_of(url)
+        self._token = token if callable(token) else lambda: token
+        self._shown = ""
         self.worked = False
         self._last_words = ""
         self._pause_s = FIRST_S
@@ -59,6 +64,7 @@ class Link:
                 connection = await self._open()
             except (InvalidStatus, InvalidMessage) as error:
                 refused = isinstance(error, InvalidStatus) and error.response.status_code == 401
+                refused = refused and self._token() == self._shown  # it may have been made while we were connecting
                 self._failed(_in_words(error, self.url), fatal=refused)
             except InvalidURI as error:
                 raise AgentError(f"{self.url} is not the address of a server: {error.msg}") from error
@@ -81,9 +87,10 @@ class Link:
 
     async def _open(self) -> ClientConnection:
         here = urlsplit(self.url).hostname in _LOOPBACK
+        self._shown = self._token()
         return await connect(
             self.url,
-            additional_headers={"Authorization": f"Bearer {self._token}"},
+            additional_headers={"Authorization": f"Bearer {self._shown}"},
             subprotocols=[SUBPROTOCOL],
             compression=None,
             max_size=MOST_BYTES,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import shutil
 import signal
 from collections.abc import Callable
 from contextlib import suppress
@@ -17,11 +18,12 @@ from typing import Final
 
 import uvloop
 
+from scitq.agents import enrol
 from scitq.agents.conversation import Conversation
 from scitq.agents.link import Link
 from scitq.agents.work import Work
 from scitq.domain.worker import Hello
-from scitq.errors import AgentError
+from scitq.errors import AgentError, OtherLog
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +39,7 @@ class Options:
     """How an agent is to work. `folder` is its own: spool and shim; in `base` it makes the working folders."""
 
     url: str
-    token: str = field(repr=False)
+    token: str | Callable[[], str] = field(repr=False)  # `Link` says when it is a function
     name: str
     concurrency: int
     folder: Path
@@ -52,12 +54,16 @@ class Options:
 
 def run(options: Options) -> int:
     """Work until a signal comes; the code to exit with. To be called in the main thread, once."""
-    try:
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            return runner.run(_run(options))
-    except AgentError as error:
-        log.error("%s", error)  # the sentence itself: somebody waits for it
-        return 1
+    while True:
+        try:
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                return runner.run(_run(options))
+        except OtherLog as error:
+            log.warning("the worker begins anew", extra={"reason": str(error)})
+            _put_aside(options.folder)
+        except AgentError as error:
+            log.error("%s", error)  # the sentence itself: somebody waits for it
+            return 1
 
 
 async def _run(options: Options) -> int:
@@ -75,7 +81,12 @@ async def _run(options: Options) -> int:
         await asyncio.wait((holding, first), return_when=asyncio.FIRST_COMPLETED)
         if not first.done():
             first.cancel()
-            await holding
+            try:
+                await holding
+            except OtherLog:
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(work.end_all(), GIVE_BACK_S)
+                raise
         if first.result() == signal.SIGINT and options.give_back_on_interrupt:
             await _give_back(work, conversation, signals)
         holding.cancel()
@@ -86,6 +97,16 @@ async def _run(options: Options) -> int:
         return INTERRUPTED if first.result() == signal.SIGINT else 0
     finally:
         work.close()
+
+
+def _put_aside(folder: Path) -> None:
+    """Keep what was of another log for inquiry, the latest of it, and the credential for use."""
+    aside = folder.with_name(f"{folder.name}.before")
+    shutil.rmtree(aside, ignore_errors=True)
+    folder.rename(aside)
+    folder.mkdir(mode=0o700)
+    if (aside / enrol.NAME).exists():
+        (aside / enrol.NAME).rename(folder / enrol.NAME)
 
 
 async def _give_back(work: Work, conversation: Conversation, signals: asyncio.Queue[int]) -> None:

@@ -46,7 +46,9 @@ class Work:
         except BaseException:
             self.writer.close()
             raise
-        self.agent = Agent(incarnation, self.spool, self.shim, self._counts)
+        self._log_file = folder / "server"
+        self._log = self._log_file.read_text("ascii", "replace").strip() if self._log_file.exists() else ""
+        self.agent = Agent(incarnation, self.spool, self.shim, self._counts, self._log)
         self.tell: Callable[[], None] = lambda: None
         self.turned = asyncio.Event()
         self._turn_is_due = False
@@ -79,6 +81,23 @@ class Work:
             self.turned.clear()
             await self.turned.wait()
         self.shim.leave()
+
+    async def end_all(self) -> None:
+        """End all commands: nobody wants to hear of them any more."""
+        for execution in list(self.shim.running()):
+            self.shim.kill(execution)
+        while list(self.shim.running()):
+            self.turned.clear()
+            await self.turned.wait()
+        self.shim.leave()
+
+    def keep_log(self) -> None:
+        """Write down whose all this is: a server with another log must hear nothing of it."""
+        if self.agent.log != self._log:
+            fresh = self._log_file.with_suffix(".new")
+            fresh.write_text(self.agent.log)
+            fresh.rename(self._log_file)
+            self._log = self.agent.log
 
     def close(self) -> None:
         """Leave everything to the shim and to the next life."""

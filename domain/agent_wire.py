@@ -126,6 +126,7 @@ class _Hello(_Form):
     batches: Annotated[list[BatchName], MinLen(1), MaxLen(1_000)] = ["Default"]
     hostname: Name | None = None
     paused: bool = False
+    log: Annotated[str, Field(max_length=64, pattern=r"^[0-9a-f]*$")] = ""
 
     def message(self, reply_to: str) -> FromAgent:
         return AgentHello(
@@ -139,6 +140,7 @@ class _Hello(_Form):
                 self.paused,
             ),
             reply_to,
+            self.log,
         )
 
 
@@ -161,7 +163,7 @@ def encode_from_agent(message: FromAgent) -> bytes:
     """For the agent's side."""
     match message:
         case AgentHello(hello):
-            content = {"type": "hello", **_fields(hello)}
+            content = {"type": "hello", **_fields(hello), "log": message.log}
             del content["worker"]  # the engine's to give
         case Reports():
             told = [{"type": _REPORT_NAMES[type(one)], **_fields(one)} for one in message.reports]

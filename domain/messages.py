@@ -20,10 +20,14 @@ HeldStatus = Literal["pending", "accepted", "running", "paused", "ended"]
 
 @dataclass(frozen=True, slots=True)
 class AgentHello:
-    """An agent connects. `reply_to` is the address the gateway gave it; it knows no worker id yet."""
+    """An agent connects. `reply_to` is the address the gateway gave it; it knows no worker id yet.
+
+    `log`: the log that what it holds is of; empty when it was never welcomed.
+    """
 
     hello: Hello
     reply_to: str = ""
+    log: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +63,15 @@ class Welcome:
     worker: int
     incarnation: str
     applied: int
+    log: str = ""  # which log that is: the same as long as the server's store is
 
 
 @dataclass(frozen=True, slots=True)
 class Unwelcome:
-    """The agent cannot connect: a sentence says why. It may try again."""
+    """The agent cannot connect: a sentence says why. It may try again; `begin_anew`: with nothing of what it holds."""
 
     reason: str
+    begin_anew: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,10 @@ from scitq.handlers.overlay import Overlay, Stumbled, ToWorker, settings_of
 def take_hello(turn: Overlay, message: AgentHello) -> None:
     """An agent connects: as a worker that is known by its name, or as a new one."""
     state, hello = turn.state, message.hello
+    if message.log and turn.contacts.log and message.log != turn.contacts.log:
+        words = "what this agent holds was given to it by a server with another log: it begins anew"
+        turn.outcome.messages.append(ToWorker(0, hello.incarnation, Unwelcome(words, True), message.reply_to))
+        return
     known = state.names.get(hello.name)
     id = known or state.last_worker + 1
     turn.on_behalf(f"worker:{id}")
@@ -39,7 +43,7 @@ def take_hello(turn: Overlay, message: AgentHello) -> None:
         return
     worker = state.workers[id]
     contact = heard(turn, worker)
-    welcome = Welcome(id, worker.incarnation, contact.applied)
+    welcome = Welcome(id, worker.incarnation, contact.applied, turn.contacts.log)
     turn.outcome.messages.append(ToWorker(id, worker.incarnation, welcome, message.reply_to))
     turn.say(id, settings_of(worker))
 

@@ -75,8 +75,9 @@ class Contact:
 class Contacts:
     """The contact of every worker that was heard since this engine leads."""
 
-    def __init__(self, since: int) -> None:
+    def __init__(self, since: int, log: str = "") -> None:
         self.since = since
+        self.log = log  # which log that is: agents must not report to one what another one gave them
         self.next_watch = since
         self._contacts: dict[int, Contact] = {}
 

@@ -85,6 +85,8 @@ class Engine:
         overlay.record(EngineStarted(self._holder, self.lease.epoch))
         await self._conclude(overlay.outcome, ())
         self._contacts.refresh(self._clock.steady())  # the append may have taken long
+        first = await patiently(self._clock, lambda: self._journal.read(0, 1))
+        self._contacts.log = first[0].hash.hex()
         await self._bus.subscribe()
 
     def _mind_the_clocks(self, before: tuple[int, int]) -> tuple[int, int]:

@@ -11,6 +11,7 @@ ScitqError
 ├── TasksFailed           of the tasks that were waited for, some failed
 ├── AgentError            the machine of an agent did not do as it was asked
 │   ├── FolderInUse       another agent works in the folder
+│   ├── OtherLog          what an agent holds is of another server's log
 │   ├── DiskFull          nothing was written: no space is left
 │   ├── Damaged           what is in a file of the agent is not what was written
 │   └── ShimUnavailable   the shim cannot be started or does not answer
@@ -99,6 +100,10 @@ class AgentError(ScitqError):
 
 class FolderInUse(AgentError):
     """Another agent works in the folder: two would start the same executions."""
+
+
+class OtherLog(AgentError):
+    """What the agent holds is of another log than the server's: it was made anew, or is another one."""
 
 
 class DiskFull(AgentError):

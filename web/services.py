@@ -105,10 +105,15 @@ class Services:
         await self.commands.start()
         await self.freshness.start()
 
-    async def close(self) -> None:
-        """The application ends: nobody is waited for any more."""
+    async def end_streams(self) -> None:
+        """The server is about to stop: answers that go on and on come to their end, or it would wait for them."""
         for part in reversed(self._parts.values()):
             await part.close()
+        self._parts.clear()
+
+    async def close(self) -> None:
+        """The application ends: nobody is waited for any more."""
+        await self.end_streams()
         await self.freshness.close()
         await self.commands.close()
         self._threads.close()

@@ -106,7 +106,7 @@ class Server:
             ws="websockets-sansio", ws_max_size=8 * 1024 * 1024, ws_per_message_deflate=False, ws_ping_interval=10.0,
             ws_ping_timeout=20.0, proxy_headers=False, timeout_graceful_shutdown=2,
         )  # fmt: skip
-        self._web = _Web(config)
+        self._web = _Web(config, services)
 
     def serve(self) -> int:
         """Until SIGTERM or SIGINT, or until a part of it fails."""
@@ -190,6 +190,14 @@ class Server:
 
 class _Web(uvicorn.Server):
     """Signals are ours: uvicorn would raise them again after it has ended, over the heads of the other threads."""
+
+    def __init__(self, config: uvicorn.Config, services: Services) -> None:
+        super().__init__(config)
+        self._services = services
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await self._services.end_streams()
+        await super().shutdown(sockets)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

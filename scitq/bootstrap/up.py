@@ -47,7 +47,7 @@ def run(settings: Settings, concurrency: int, prefetch: int = 0, name: str | Non
                 concurrency=concurrency,
                 prefetch=prefetch,
                 hostname=socket.gethostname(),
-                folder=settings.data / "workers" / worker,
+                folder=settings.data / "workers" / "local" / worker,
                 base=settings.base_workdir,
                 give_back_on_interrupt=True,
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -70,7 +71,7 @@ def worker_start(
 
     logs.set_up(settings, of="scitq.worker")
     make_private(settings.data)  # a server of this user may have it too, and would refuse one that is open to others
-    folder = settings.data / "workers" / own_name
+    folder = settings.data / "workers" / f"{settings.server.host}_{settings.server.port}" / own_name
     options = Options(
         url=settings.server.url,
         token=_token(settings, own_name, folder, invite),
@@ -101,7 +102,7 @@ def check_name(name: str) -> str:
     return name
 
 
-def _token(settings: Settings, name: str, folder: Path, invitation: str | None) -> str:
+def _token(settings: Settings, name: str, folder: Path, invitation: str | None) -> str | Callable[[], str]:
     """What opens the gateway: what was set, else the credential of this worker, else a local server's token."""
     from scitq.agents.enrol import enrol, kept
 
@@ -114,8 +115,12 @@ def _token(settings: Settings, name: str, folder: Path, invitation: str | None) 
                 raise
             program.say(NAME, f"{error}; the credential of before is used")
             return credential.reveal()
-    token = settings.server.token or settings.token or kept(folder) or client_token(settings)
-    return "" if token is None else token.reveal()
+
+    def found() -> str:
+        token = settings.server.token or settings.token or kept(folder) or client_token(settings)
+        return "" if token is None else token.reveal()
+
+    return found
 
 
 def main() -> None:

@@ -83,7 +83,7 @@ class Connection:
     def read(self, path: str, body: Any = None) -> Answer:
         """GET, again while the answer is older than what this client has already seen or written."""
         content = None if body is None else orjson.dumps(body)
-        began = time.monotonic()
+        began, pause = time.monotonic(), 0.01
         while True:
             wanted = self._position
             answer = self._send("GET", path, content, {POSITION: str(wanted)}, self.get_timeout)
@@ -91,6 +91,8 @@ class Connection:
             if reached is None or reached >= wanted or time.monotonic() - began > STALE_S:
                 self._saw(reached)
                 return Answer(self._content(answer), reached or 0)
+            time.sleep(pause)  # the server has waited itself, if it is one that does
+            pause = min(2 * pause, 0.5)
 
     def write(
         self, method: str, path: str, body: Any = None, *, key: str | None = None, timeout: float | None = None

@@ -37,3 +37,11 @@ have_chromium || {
     fi
     apt_install chromium
 }
+
+command -v ip >/dev/null || {
+    if ! can_apt; then
+        echo "The tests of two machines need the program ip: install it (Debian, as root: apt-get install iproute2)." >&2
+        exit 1
+    fi
+    apt_install iproute2
+}

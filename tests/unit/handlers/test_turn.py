@@ -1039,3 +1039,14 @@ def test_a_calendar_that_was_ahead_for_a_while_makes_no_request_late(server: Ser
     in_time = Request("in-time-after-all", "user:ada", server.now + 10 * SECOND, CreateTasks((TaskSpec("b"),)))
     server.turn(in_time)
     assert server.outcome.replies[-1].refusal is None
+
+
+def test_an_agent_that_holds_what_another_log_gave_it_is_told_to_begin_anew(server: Server) -> None:
+    server.contacts.log = "aaaa"
+    server.turn(AgentHello(Hello("w", "w-spool"), "address", log="bbbb"))
+    assert server.events() == []
+    (message,) = server.outcome.messages
+    assert isinstance(message.message, Unwelcome) and message.message.begin_anew
+    server.turn(AgentHello(Hello("w", "w-spool"), "address", log="aaaa"))
+    assert isinstance(server.outcome.messages[0].message, Welcome)
+    assert server.outcome.messages[0].message.log == "aaaa"

@@ -1,0 +1,56 @@
+"""A worker and the servers it meets: one that starts later, one that was made anew."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.services.scitq import embedded, eventually, living_in
+
+
+def test_a_worker_that_is_started_before_its_servers_first_start_joins_it(tmp_path: Path) -> None:
+    with embedded(tmp_path) as system:
+        worker = system.worker(1)
+        eventually(lambda: "no connection" in worker.said(), "the worker looks for its server")
+        system.server()
+        client = system.client()
+        task = client.task_create("echo hello")["task_id"]
+        assert client.wait([task], timeout=60) == {task: "succeeded"}
+
+
+def test_a_worker_begins_anew_when_its_servers_store_was_made_anew(tmp_path: Path) -> None:
+    with embedded(tmp_path) as system:
+        server = system.server()
+        client = system.client()
+        worker = system.worker(1)
+        done = client.task_create("true")["task_id"]
+        client.wait([done], timeout=60)
+        client.task_create("sleep 4321")
+        eventually(lambda: client.tasks(status="running"), "the task runs")
+        server.end()
+        for file in system.machine.data.glob("*.db*"):
+            file.unlink()
+        system.server()
+        eventually(client.ready, "the new server is ready")
+        again = client.task_create("echo hello")["task_id"]
+        assert again == done, "its ids begin anew, and the worker has seen them before"
+        assert client.wait([again], timeout=60) == {again: "succeeded"}
+        assert "begins anew" in worker.said()
+        sleeping = [pid for pid in living_in(tmp_path) if b"4321" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+        assert sleeping == [], "what the other server wanted is not run for ever"
+
+
+def test_a_killed_task_is_gone_with_its_grandchildren(tmp_path: Path) -> None:
+    with embedded(tmp_path) as system:
+        system.server()
+        client = system.client()
+        system.worker(1)
+        task = client.task_create("sh -c 'sleep 5432 & setsid sleep 5432 & sleep 5432' & wait", shell=True)["task_id"]
+        eventually(lambda: len(_sleeping(tmp_path)) == 3, "the grandchildren run")
+        (execution,) = client.executions(task_id=task)
+        client.worker_create_signal(execution["worker_id"], execution["execution_id"], 9)
+        assert client.wait([task], timeout=60) == {task: "failed"}
+        assert _sleeping(tmp_path) == [], "the end is said when nobody is left"
+
+
+def _sleeping(folder: Path) -> list[int]:
+    return [pid for pid in living_in(folder) if Path(f"/proc/{pid}/cmdline").read_bytes() == b"sleep\x005432\x00"]
