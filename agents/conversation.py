@@ -164,6 +164,7 @@ class Conversation:
         """Say what is due; tell when something will be."""
         if self._time() >= self._beat_at:
             self._work.end_strays()
+            self._work.return_what_waits()
             await _send(connection, encode_from_agent(self._agent.heartbeat()))
             self._beat_at = self._time() + HEARTBEAT_S
         await self._say_reports(connection)

@@ -29,6 +29,7 @@ from scitq.domain.messages import (
 )
 
 MOST_AT_ONCE = 1_000
+WAITS_LONG_S = 2.0
 
 
 class Exit(NamedTuple):
@@ -81,7 +82,7 @@ class Agent:
         self.worker = 0
         self.epoch = 0
         self.settings = 0
-        self.concurrency = 0
+        self.concurrency = self.prefetch = 0
         self.held_still: set[int] = set()  # not kept over a restart: the engine says it again
         self.paused = False
         self.must_say_hello = True
@@ -89,6 +90,7 @@ class Agent:
         self.to_send = spool.floor  # the first report that was not sent, or is to be sent again
         self.over: dict[int, Exit] = {}  # ended, and not reported yet
         self.giving_back: str | None = None  # why, once nothing is to be run any more
+        self._waiting: dict[int, float] = {}  # for a slot, since when
         self._killed: set[int] = set()  # to be given back
         self._starting: set[int] = set()  # asked of the shim, which has not said yet that it did
 
@@ -133,6 +135,7 @@ class Agent:
                 if message.version >= self.settings:
                     self.settings = message.version
                     self.concurrency, self.paused = message.concurrency, message.paused
+                    self.prefetch = message.prefetch
             case Assign():
                 if self.giving_back is not None:
                     return  # whoever comes next will be offered it again
@@ -179,6 +182,17 @@ class Agent:
             pid = self._shim.pid(id)
             if pid is not None:
                 self.on_start(id, pid)
+
+    def return_what_waits(self, now: float) -> None:
+        """Give back what has waited long for a slot, but for what is to be prefetched: others may have room for it.
+
+        The engine sends quick workers more than they have slots for; then a slow command may come before the rest.
+        """
+        waits = [id for id, status in self.spool.held.items() if status == "pending" and id not in self._starting]
+        self._waiting = {id: self._waiting.get(id, now) for id in waits}
+        for id in waits[self.prefetch :]:
+            if now - self._waiting[id] >= WAITS_LONG_S:
+                self.spool.report(Refused(id, "it waited here, and perhaps another worker has room for it"))
 
     def on_start(self, execution: int, pid: int) -> None:
         """The shim says that a command runs."""

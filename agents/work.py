@@ -207,6 +207,11 @@ class Work:
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(note)
 
+    def return_what_waits(self) -> None:
+        """For others to run."""
+        self.agent.return_what_waits(self._loop.time())
+        self.wake()
+
     def end_strays(self) -> None:
         """What runs and is not held was taken back: should the order to end it have been lost, here it is again."""
         for execution in self.shim.running():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 from tests.services.scitq import embedded, eventually, living_in
@@ -50,6 +51,21 @@ def test_a_killed_task_is_gone_with_its_grandchildren(tmp_path: Path) -> None:
         client.worker_create_signal(execution["worker_id"], execution["execution_id"], 9)
         assert client.wait([task], timeout=60) == {task: "failed"}
         assert _sleeping(tmp_path) == [], "the end is said when nobody is left"
+
+
+def test_slow_tasks_behind_many_quick_ones_are_shared_among_the_workers(tmp_path: Path) -> None:
+    with embedded(tmp_path) as system:
+        system.server()
+        client = system.client()
+        system.worker(1, "-n", "one")
+        quick = client.tasks_create({"command": "true"} for _ in range(400))
+        slow = client.tasks_create({"command": "sleep 6"} for _ in range(6))
+        client.wait(quick, timeout=60)
+        system.worker(1, "-n", "other")
+        statuses = client.wait(slow, timeout=120)
+        assert set(statuses.values()) == {"succeeded"}
+        ran = Counter(one["worker_id"] for one in client.executions(task_id=slow, status="succeeded"))
+        assert len(ran) == 2 and min(ran.values()) >= 2, f"how many each has run: {ran}"
 
 
 def _sleeping(folder: Path) -> list[int]:

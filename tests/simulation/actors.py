@@ -144,9 +144,16 @@ class AgentActor(Actor):
                     self._send(reports)
                 if kernel.now >= next_beat:
                     next_beat = kernel.now + HEARTBEAT
+                    self._return_what_waits(agent)
                     self._send(agent.heartbeat())
             pending = RESEND if agent.spool.reports or agent.must_say_hello else HEARTBEAT
             await mailbox.something(min(pending, SECOND if agent.must_say_hello else HEARTBEAT))
+
+    def _return_what_waits(self, agent: Agent) -> None:
+        try:
+            agent.return_what_waits(self.world.kernel.now / SECOND)
+        except OSError:
+            self.world.kernel.say(self.name, "has a full disk")
 
     def _try_exit(self, agent: Agent, end: Exit) -> None:
         try:

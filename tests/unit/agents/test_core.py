@@ -480,3 +480,28 @@ def test_what_is_held_still_goes_on_after_a_restart_until_the_engine_says_otherw
     tell(first, Signal(1, "pause"))
     assert first.heartbeat().held == {1: "paused"}
     assert welcomed(machine).heartbeat().held == {1: "running"} and machine.still == set()
+
+
+# Giving back ----------------------------------------------------------------------------------------------------
+
+
+def test_what_waits_long_for_a_slot_is_given_back_but_for_what_is_prefetched(machine: Machine) -> None:
+    agent = welcomed(machine, concurrency=1)
+    tell(agent, *(Assign(id, id) for id in (1, 2, 3, 4)))  # one runs, one is prefetched
+    agent.start_what_fits()
+    agent.return_what_waits(10.0)
+    agent.return_what_waits(11.9)
+    assert agent.spool.held == {1: agent.spool.held[1], 2: "pending", 3: "pending", 4: "pending"}
+    agent.return_what_waits(12.0)
+    assert [agent.spool.held[id] for id in (2, 3, 4)] == ["pending", "ended", "ended"]
+    assert [type(report) for report in sent(agent)][-2:] == [Refused, Refused]
+
+
+def test_what_came_a_moment_ago_is_not_given_back(machine: Machine) -> None:
+    agent = welcomed(machine, concurrency=1)
+    tell(agent, *(Assign(id, id) for id in (1, 2, 3)))
+    agent.start_what_fits()
+    agent.return_what_waits(10.0)
+    tell(agent, Assign(4, 4))
+    agent.return_what_waits(13.0)
+    assert [agent.spool.held[id] for id in (2, 3, 4)] == ["pending", "ended", "pending"]
