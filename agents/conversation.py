@@ -11,7 +11,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Final
 
 from websockets.asyncio.client import ClientConnection
@@ -20,7 +20,7 @@ from websockets.exceptions import ConnectionClosed
 from scitq.agents.link import Link
 from scitq.agents.work import Work
 from scitq.domain.agent_wire import encode_from_agent, parse_post
-from scitq.domain.messages import AgentHello
+from scitq.domain.messages import AgentHello, Goodbye
 from scitq.domain.output_wire import Chunk, encode_chunk, parse_confirms
 from scitq.domain.worker import Hello
 from scitq.errors import AgentError, Malformed, OtherLog
@@ -44,6 +44,7 @@ class Conversation:
         self._on_connected = on_connected
         self.is_open = False  # whether the server listens to us
         work.tell = self.tell
+        self._connection: ClientConnection | None = None
         self._wake = asyncio.Event()
         self._disk = ThreadPoolExecutor(1, "spool")
         self._window = MOST_FLYING // 4
@@ -60,6 +61,7 @@ class Conversation:
         self._time = asyncio.get_running_loop().time
         async with aclosing(self._link.connections()) as connections:
             async for connection in connections:
+                self._connection = connection
                 self._begin()
                 useless: AgentError | None = None
                 try:
@@ -82,6 +84,13 @@ class Conversation:
         self._agent.must_say_hello = True
         self._work.outputs.send_again()
         self._hello_at, self._probe = 0.0, None
+
+    async def say_goodbye(self) -> None:
+        """We hold nothing any more, and are not to be given more."""
+        if self.is_open and self._connection is not None:
+            goodbye = Goodbye(self._agent.worker, self._agent.incarnation)
+            with suppress(ConnectionClosed):
+                await _send(self._connection, encode_from_agent(goodbye))
 
     # Listening -----------------------------------------------------------------------------------------------------
 

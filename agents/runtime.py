@@ -118,6 +118,7 @@ async def _give_back(work: Work, conversation: Conversation, signals: asyncio.Qu
     hurry.cancel()
     if giving.done():
         giving.result()
+        await conversation.say_goodbye()
     else:
         giving.cancel()
 

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from scitq.domain import messages
 from scitq.domain.execution import Accepted, Failed, Refused, Report, Started, Succeeded
-from scitq.domain.messages import AgentHello, FromAgent, Heartbeat, Reports, ToAgent
+from scitq.domain.messages import AgentHello, FromAgent, Goodbye, Heartbeat, Reports, ToAgent
 from scitq.domain.requests import BatchName, Count, Id, Name, place_of
 from scitq.domain.worker import Hello
 from scitq.errors import Malformed
@@ -117,6 +117,15 @@ class _Heartbeat(_Form):
         return Heartbeat(self.worker, self.incarnation, held, self.settings)
 
 
+class _Goodbye(_Form):
+    type: Literal["goodbye"]
+    worker: Id
+    incarnation: Incarnation
+
+    def message(self, reply_to: str) -> FromAgent:
+        return Goodbye(self.worker, self.incarnation)
+
+
 class _Hello(_Form):
     type: Literal["hello"]
     name: Name
@@ -144,8 +153,8 @@ class _Hello(_Form):
         )
 
 
-_FROM_AGENT: Final[TypeAdapter[_Reports | _Heartbeat | _Hello]] = TypeAdapter(
-    Annotated[_Reports | _Heartbeat | _Hello, Field(discriminator="type")]
+_FROM_AGENT: Final[TypeAdapter[_Reports | _Heartbeat | _Hello | _Goodbye]] = TypeAdapter(
+    Annotated[_Reports | _Heartbeat | _Hello | _Goodbye, Field(discriminator="type")]
 )
 
 
@@ -170,6 +179,8 @@ def encode_from_agent(message: FromAgent) -> bytes:
             content = {"type": "reports", **_fields(message), "reports": told}
         case Heartbeat():
             content = {"type": "heartbeat", **_fields(message)}
+        case Goodbye():
+            content = {"type": "goodbye", **_fields(message)}
     return orjson.dumps(content, option=orjson.OPT_NON_STR_KEYS)
 
 

@@ -51,7 +51,15 @@ class Heartbeat:
     settings: int = 0  # the version of the settings it has
 
 
-FromAgent = AgentHello | Reports | Heartbeat
+@dataclass(frozen=True, slots=True)
+class Goodbye:
+    """The agent ends, and holds nothing any more: it is not to be given more until it says hello again."""
+
+    worker: int
+    incarnation: str
+
+
+FromAgent = AgentHello | Reports | Heartbeat | Goodbye
 
 # To agents ----------------------------------------------------------------------------------------------------
 

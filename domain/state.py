@@ -443,17 +443,16 @@ class State:
 
     def overdue(self, now: int) -> Iterator[Execution]:
         """Executions whose present step has taken longer than their task allows. Each is said once."""
+        said: set[int] = set()
         while self._due and self._due[0][0] <= now:
             _, id = heappop(self._due)
-            if self.deadlines.get(id, now + 1) <= now:
+            if id not in said and self.deadlines.get(id, now + 1) <= now:
+                said.add(id)
                 yield self.executions[id]
 
     def remind(self, execution: int, at: int) -> None:
         """Say again, later, that the execution is overdue: now was too early, or what was tried did not work."""
         heappush(self._due, (at, execution))
-
-    def next_deadline(self) -> int | None:
-        return self._due[0][0] if self._due else None
 
     def facts(self) -> dict[str, Any]:
         """Everything the log determines, for comparing two states."""

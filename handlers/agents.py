@@ -7,6 +7,7 @@ from dataclasses import replace
 from scitq.domain import worker as workers
 from scitq.domain.messages import (
     AgentHello,
+    Goodbye,
     Heartbeat,
     SayHello,
     Unwelcome,
@@ -16,7 +17,7 @@ from scitq.domain.worker import NoteContact, Worker
 from scitq.errors import Rejected
 from scitq.handlers.actions import OnWorker
 from scitq.handlers.contacts import Contact
-from scitq.handlers.leases import OFFLINE_AFTER_S, compare
+from scitq.handlers.leases import OFFLINE_AFTER_S, all_taken_back, compare
 from scitq.handlers.overlay import Overlay, Stumbled, ToWorker, settings_of
 
 
@@ -67,6 +68,17 @@ def take_heartbeat(turn: Overlay, message: Heartbeat) -> None:
         turn.say(worker.id, each)
     if message.settings != turn.state.workers[worker.id].version:
         turn.say(worker.id, settings_of(turn.state.workers[worker.id]))
+
+
+def take_goodbye(turn: Overlay, message: Goodbye) -> None:
+    """An agent ends in order: it is offline at once, and what the log says it holds goes back."""
+    worker = known_worker(turn, message.worker, message.incarnation)
+    if worker is None:
+        return
+    turn.on_behalf(f"worker:{worker.id}")
+    gone = [OnWorker(worker.id, workers.NoteSilence(lost=False))]
+    for action in (*gone, *all_taken_back(turn.state, worker.id, "the worker was stopped")):
+        turn.guarded("agents.goodbye", workers.stream(worker.id), turn.do, action)
 
 
 def known_worker(turn: Overlay, id: int, incarnation: str) -> Worker | None:

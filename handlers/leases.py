@@ -113,6 +113,11 @@ def on_worker_edited(event: WorkerEdited, state: State) -> Iterable[Action]:
     return [*back, *_take_back(state, rest, "worker has less room now")[: max(excess, 0)]]
 
 
+def all_taken_back(state: State, worker: int, reason: str) -> list[OnExecution]:
+    """Also what runs, for those who know that it does not."""
+    return [OnExecution(id, CancelExecution(reason)) for id in list(state.active.get(worker, {}))]
+
+
 def _lose_all(state: State, worker: int, reason: str) -> list[Action]:
     return [OnExecution(id, LoseExecution(reason)) for id in list(state.active.get(worker, {}))]
 

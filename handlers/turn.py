@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 from scitq.domain import worker as workers
 from scitq.domain.commands import Request
-from scitq.domain.messages import AgentHello, FromAgent, Heartbeat, Reports
+from scitq.domain.messages import AgentHello, FromAgent, Goodbye, Heartbeat, Reports
 from scitq.domain.state import State
 from scitq.handlers import agents, reports, users
 from scitq.handlers.contacts import Contacts
@@ -32,6 +32,8 @@ def turn(state: State, contacts: Contacts, loaded: Loaded, inputs: Sequence[Inpu
                 _take(overlay, reports.take_reports, one)
             case Heartbeat():
                 _take(overlay, agents.take_heartbeat, one)
+            case Goodbye():
+                _take(overlay, agents.take_goodbye, one)
             case AgentHello():
                 agents.take_hello(overlay, one)
     overlay.watch()
@@ -39,7 +41,7 @@ def turn(state: State, contacts: Contacts, loaded: Loaded, inputs: Sequence[Inpu
     return overlay.outcome
 
 
-def _take(overlay: Overlay, take: Callable[..., None], message: Reports | Heartbeat) -> None:
+def _take(overlay: Overlay, take: Callable[..., None], message: Reports | Heartbeat | Goodbye) -> None:
     """One message of an agent. If all of it fails, what it had applied is forgotten with it, and will be sent again."""
     overlay.on_behalf("engine")
     if not overlay.guarded("agents", workers.stream(message.worker), take, overlay, message):

@@ -96,7 +96,7 @@ class Demo:
 
         hello = Wish(("-n", "hello", "echo", "Hello world!"), "succeeded", 1, "Hello world!\n")
         fails = Wish(("-n", "fails", "sh", "-c", 'echo "This cannot work." >&2; exit 3'), "failed", 1, "")
-        script = f'mkdir {shlex.quote(str(self._flag))} && echo "Not yet." && exit 1; echo "Better now."'
+        script = f'mkdir {shlex.quote(str(self._flag))} 2>&- && echo "Not yet." && exit 1; echo "Better now."'
         again = Wish(("-n", "again", "--retry", "1", "sh", "-c", script), "succeeded", 2, "Better now.\n")
         first = Wish(
             ("-n", "first", "sh", "-c", 'sleep 1; echo "I am the first."'), "succeeded", 1, "I am the first.\n"

@@ -9,7 +9,6 @@ import pytest
 
 from tests.e2e import kills
 
-
 EACH = int(os.environ.get("SCITQ_CAMPAIGN", "5"))
 
 

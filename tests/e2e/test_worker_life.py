@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections import Counter
 from pathlib import Path
 
@@ -51,6 +52,20 @@ def test_a_killed_task_is_gone_with_its_grandchildren(tmp_path: Path) -> None:
         client.worker_create_signal(execution["worker_id"], execution["execution_id"], 9)
         assert client.wait([task], timeout=60) == {task: "failed"}
         assert _sleeping(tmp_path) == [], "the end is said when nobody is left"
+
+
+def test_a_worker_ended_by_ctrl_c_gives_its_tasks_back_for_others_to_run(tmp_path: Path) -> None:
+    with embedded(tmp_path) as system:
+        system.server()
+        client = system.client()
+        one = system.worker(1, "-n", "one")
+        task = client.task_create("sleep 3", retry=0)["task_id"]
+        eventually(lambda: client.tasks(status="running"), "the task runs")
+        assert one.end(signal.SIGINT) == 130
+        eventually(lambda: client.task_get(task)["status"] == "pending", "the task is given back")
+        assert client.workers(name="one")[0]["status"] == "offline"
+        system.worker(1, "-n", "other")
+        assert client.wait([task], timeout=60) == {task: "succeeded"}
 
 
 def test_slow_tasks_behind_many_quick_ones_are_shared_among_the_workers(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from scitq.domain.messages import (
     Assign,
     Cancel,
     FromAgent,
+    Goodbye,
     Heartbeat,
     Reports,
     Resend,
@@ -47,11 +48,12 @@ FROM_AGENTS: list[FromAgent] = [
     Reports(3, "spool-1", 17, 16, REPORTS),
     Reports(3, "spool-1", 1, 1, ()),
     Heartbeat(3, "spool-1", {5: "running", 6: "ended"}, 4),
-    AgentHello(Hello("node1", "spool-1", 8, 2, ("a", "b"), "node1.lan", True), "gateway-7"),
+    AgentHello(Hello("node1", "spool-1", 8, 2, ("a", "b"), "node1.lan", True), "gateway-7", "00ff"),
+    Goodbye(3, "spool-1"),
 ]
 TO_AGENTS: list[ToAgent] = [
-    Welcome(3, "spool-1", 16),
-    Unwelcome("another agent is connected"),
+    Welcome(3, "spool-1", 16, "00ff"),
+    Unwelcome("another agent is connected", True),
     Settings(4, 8, 2, False),
     Assign(5, 50, {"command": "echo hello", "container": None}),
     Cancel(6),

@@ -29,6 +29,7 @@ from scitq.domain.messages import (
     Applied,
     Assign,
     Cancel,
+    Goodbye,
     Heartbeat,
     Resend,
     SayHello,
@@ -1039,6 +1040,24 @@ def test_a_calendar_that_was_ahead_for_a_while_makes_no_request_late(server: Ser
     in_time = Request("in-time-after-all", "user:ada", server.now + 10 * SECOND, CreateTasks((TaskSpec("b"),)))
     server.turn(in_time)
     assert server.outcome.replies[-1].refusal is None
+
+
+def test_a_worker_that_says_goodbye_gets_nothing_more_and_what_it_was_given_goes_to_others(server: Server) -> None:
+    one = server.hello("one", concurrency=2)
+    server.submit(TaskSpec("a"), TaskSpec("b"))
+    server.report(one, ex.Started(server.execution(1)))
+    other = server.hello("other", concurrency=2)
+    server.turn(Goodbye(one, "one-spool"))
+    assert server.worker(one).contact == "offline"
+    assert [event.worker for event in server.all(ex.ExecutionAssigned)] == [one, one, other, other]
+    server.beat(one, {})
+    assert server.worker(one).contact == "online"
+
+
+def test_the_goodbye_of_an_earlier_incarnation_changes_nothing(server: Server) -> None:
+    worker = server.hello("one")
+    server.turn(Goodbye(worker, "another"))
+    assert server.worker(worker).contact == "online"
 
 
 def test_an_agent_that_holds_what_another_log_gave_it_is_told_to_begin_anew(server: Server) -> None:
