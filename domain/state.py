@@ -66,7 +66,8 @@ class State:
         self._ready: dict[str, list[int]] = {}  # batch: heap of places in its queue
         self._most_ready: dict[str, int] = {}  # batch: when the heap has so many, those that are void are thrown out
         self._most_due = FEW
-        self._due: list[tuple[int, int]] = []  # heap of (deadline, execution)
+        self._due: list[tuple[int, int]] = []  # heap of (deadline or reminder, execution)
+        self._reminders: dict[int, int] = {}
         self.dirty: set[str] = set()  # batches that assigning should look at
         self.position = 0
         self.time = 0
@@ -414,7 +415,8 @@ class State:
     def _remind_of(self, execution: int, deadline: int) -> None:
         heappush(self._due, (deadline, execution))
         if len(self._due) > self._most_due:
-            self._due = sorted((at, id) for id, at in self.deadlines.items())
+            self._reminders = {id: at for id, at in self._reminders.items() if id in self.deadlines}
+            self._due = sorted((at, id) for dues in (self.deadlines, self._reminders) for id, at in dues.items())
             self._most_due = 2 * len(self._due) + FEW
 
     def has_ready(self, batch: str) -> bool:
@@ -443,15 +445,20 @@ class State:
 
     def overdue(self, now: int) -> Iterator[Execution]:
         """Executions whose present step has taken longer than their task allows. Each is said once."""
-        said: set[int] = set()
+        before = (-1, 0)
         while self._due and self._due[0][0] <= now:
-            _, id = heappop(self._due)
-            if id not in said and self.deadlines.get(id, now + 1) <= now:
-                said.add(id)
+            at, id = entry = heappop(self._due)
+            deadline = self.deadlines.get(id, now + 1)
+            reminded = self._reminders.get(id) == at
+            if reminded:
+                del self._reminders[id]
+            if deadline <= now and entry != before and (reminded or at == deadline):  # or it was moved since
                 yield self.executions[id]
+            before = entry
 
     def remind(self, execution: int, at: int) -> None:
         """Say again, later, that the execution is overdue: now was too early, or what was tried did not work."""
+        self._reminders[execution] = at
         heappush(self._due, (at, execution))
 
     def facts(self) -> dict[str, Any]:
