@@ -9,20 +9,26 @@ from queue import Empty, SimpleQueue
 from threading import Event
 from typing import Final
 
+from sqlalchemy.exc import DatabaseError
+
 from scitq.bootstrap.threads import Host
 from scitq.bus import Bus, Message
 from scitq.domain.envelope import unpack
 from scitq.domain.wire import Recorded, recorded
-from scitq.errors import Malformed, Rejected, ScitqError, StoreUnavailable
+from scitq.errors import Malformed, Rejected, ScitqError, StoreError, StoreUnavailable
 from scitq.projections import catalog, database
 from scitq.projections.following import ProjectionStopped
 from scitq.projections.runner import Projector
 from scitq.store.journal import open_journal
+from scitq.store.urls import shown
 
 log = logging.getLogger(__name__)
 
 LOOK_EVERY_S: Final = 1.0
 MOST_MESSAGES: Final = 200
+GATHER_S: Final = 0.01
+BUSY: Final = 20
+"""Events at once; the few of a single task are shown without delay."""
 FIRST_PAUSE_S: Final = 0.1
 LONGEST_PAUSE_S: Final = 5.0
 
@@ -38,7 +44,8 @@ class ProjectionHost(Host):
         self._inbox = bus.follow("events")  # from now on: what comes while the projections catch up is not missed
         self._wanted: SimpleQueue[tuple[str, Future[None]]] = SimpleQueue()
         self._told = -1
-        self.opened = Event()  # the tables are there, and can be read
+        self._busy = False
+        self.opened = Event()  # the tables are there, and can be read; or the thread has ended
 
     def rebuild(self, name: str) -> Future[None]:
         """Have a projection folded anew; the others wait meanwhile."""
@@ -52,7 +59,11 @@ class ProjectionHost(Host):
         try:
             self._following = {one.name: Projector(one, writer, journal) for one in catalog.ALL}
             self._keep()
+        except DatabaseError as error:
+            where = shown(self._views)
+            raise StoreError(f"the views {where}: {error.orig}; move them away, and they are made anew") from error
         finally:
+            self.opened.set()  # it is no use to wait for them any more
             writer.dispose()
             journal.close()
 
@@ -65,7 +76,7 @@ class ProjectionHost(Host):
                     self._open()
                     self._each(Projector.catch_up)
                     behind = False
-                messages = self._inbox.take(MOST_MESSAGES, LOOK_EVERY_S)
+                messages = self._gathered()
                 self._rebuild_what_is_wanted()
                 behind = not self._receive(messages)
                 pause_s = FIRST_PAUSE_S
@@ -73,6 +84,12 @@ class ProjectionHost(Host):
                 log.warning("the projections wait for the store", extra={"error": str(error)})
                 self._stop.wait(pause_s)
                 pause_s, behind = min(2 * pause_s, LONGEST_PAUSE_S), True
+
+    def _gathered(self) -> list[Message]:
+        """What was published. When much is, it is gathered for a moment: a transaction costs more than an event."""
+        if self._busy:
+            self._stop.wait(GATHER_S)
+        return self._inbox.take(MOST_MESSAGES, LOOK_EVERY_S)
 
     def _open(self) -> None:
         if not self.opened.is_set():
@@ -89,6 +106,7 @@ class ProjectionHost(Host):
         except Malformed as error:
             log.warning("a message of events cannot be read; the log is read instead", extra={"error": str(error)})
             return False
+        self._busy = len(events) >= BUSY
         if events:
             self._each(lambda projector: projector.receive(events))
         return True
