@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import orjson
 
+from scitq.domain import execution as ex
 from scitq.domain import snapshot, wire
 from scitq.domain import task as tasks
 from scitq.domain import worker as workers
@@ -209,3 +210,22 @@ class Server:
 
     def worker(self, id: int) -> workers.Worker:
         return self.state.workers[id]
+
+
+def started(server: Server, worker: int = 0, **properties: Any) -> tuple[int, int]:
+    """A task that runs: its id and its execution's."""
+    worker = worker or server.hello()
+    (task,) = server.submit(TaskSpec("work", **properties))
+    execution = server.execution(task)
+    server.report(server.state.executions[execution].worker, ex.Accepted(execution), ex.Started(execution))
+    assert server.status(task) == "running"
+    return task, execution
+
+
+def ended(server: Server, *, well: bool = True, **properties: Any) -> int:
+    """A task that has ended, on a worker that exists for nothing else."""
+    worker = server.hello("once", batches=("once",))
+    (task,) = server.submit(TaskSpec("work", "once", **properties))
+    end = ex.Succeeded if well else ex.Failed
+    server.report(worker, ex.Started(server.execution(task)), end(server.execution(task)))
+    return task

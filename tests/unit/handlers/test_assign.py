@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
 from scitq.domain import batch as batches
 from scitq.domain import execution as ex
 from scitq.domain import task as tasks
@@ -14,11 +12,6 @@ from scitq.domain.commands import SteerBatch, TaskSpec
 from scitq.handlers.assign import assign
 from scitq.handlers.contacts import MOST_HELD_AHEAD
 from tests.unit.handlers.server import SECOND, Server
-
-
-@pytest.fixture
-def server() -> Server:
-    return Server()
 
 
 def given_out(server: Server) -> list[tuple[int, int]]:
