@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, NamedTuple, NoReturn, Protocol
 
-from sqlalchemy import Connection, Engine, MetaData, Table, delete, exc, func, insert, select, text, update
+from sqlalchemy import Connection, Engine, MetaData, Table, bindparam, delete, exc, func, insert, select, text, update
 
 from scitq.domain.envelope import Envelope, Head
 from scitq.domain.wire import Recorded, recorded
@@ -61,6 +61,11 @@ class Projector(Follower):
         self._engine = engine
         self._journal = journal
         self._mine = (POSITIONS.c.name == projection.name) & (POSITIONS.c.version == projection.version)
+        self._move_on = (
+            update(POSITIONS)
+            .where(self._mine & (POSITIONS.c.position == bindparam("here")))
+            .values(position=bindparam("reached"), stopped=None)
+        )
 
     def open(self) -> None:
         """Find the tables and the position. Another version's are dropped, as are those that are ahead of the log."""
@@ -132,11 +137,7 @@ class Projector(Follower):
         while events:
             reached = events[-1].position
             with self._transaction() as connection:
-                here = connection.execute(
-                    update(POSITIONS)
-                    .where(self._mine & (POSITIONS.c.position == self.position))
-                    .values(position=reached, stopped=None)
-                )
+                here = connection.execute(self._move_on, {"here": self.position, "reached": reached})
                 moved = here.rowcount != 1
                 if moved:
                     position = self._stored(connection)
