@@ -157,9 +157,10 @@ def _refuse_strangers_pages(connection: HTTPConnection) -> None:
 
 def _shown(connection: HTTPConnection) -> _Shown | None:
     """The Authorization header, as far as it can be understood: what cannot is no right to anything."""
-    header = connection.headers.get("authorization")
-    if header is None:
+    headers = connection.headers.getlist("authorization")
+    if not headers:
         return None
+    header = headers[0] if len(headers) == 1 else ""  # a proxy may have looked at the other one
     kind, _, rest = header[:MOST_AUTHORISATION].partition(" ")
     rest = rest.strip()
     if kind.lower() == "bearer":

@@ -79,6 +79,7 @@ class Dispatch:
 
     async def _call(self, request: Request, route: Route, path: Mapping[str, Any]) -> Response:
         services = self.services
+        _refuse_two_lengths(request)
         caller = services.access.admit(request, route.scope)
         form = await _form(request, route)
         key = request.headers.get("idempotency-key")
@@ -151,6 +152,13 @@ def _of_method(found: Found, method: str) -> Route:
         raise Refusal(426, "this is a WebSocket", headers={"Upgrade": "websocket", "Connection": "upgrade"})
     allowed = ", ".join(sorted(set(found.routes) - {"WEBSOCKET"}))
     raise Refusal(405, f"{method[:20]} is not possible here: {allowed} is", headers={"Allow": allowed})
+
+
+def _refuse_two_lengths(request: Request) -> None:
+    """A proxy may have understood the other one, and then takes what is left of the body for the next request."""
+    if "transfer-encoding" in request.headers and "content-length" in request.headers:
+        sentence = "a request has one length: Content-Length or Transfer-Encoding"
+        raise Refusal(400, sentence, headers={"Connection": "close"})
 
 
 async def _form(request: Request, route: Route) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import sys
 from collections.abc import Mapping
@@ -13,7 +14,8 @@ from scitq.errors import Rejected
 
 _OWN: Final = frozenset(vars(logging.makeLogRecord({})) | {"message": None, "asctime": None, "taskName": None})
 _QUIET: Final = {"alembic": logging.WARNING, "httpx": logging.WARNING, "httpcore": logging.WARNING,
-                 "websockets": logging.WARNING, "uvicorn": logging.WARNING, "asyncio": logging.WARNING}  # fmt: skip
+                 "websockets": logging.WARNING, "uvicorn": logging.ERROR, "asyncio": logging.WARNING}  # fmt: skip
+"""How much is heard of others. What uvicorn warns of, anybody can make it say as often as they like."""
 
 
 class Sentences(logging.Formatter):
@@ -31,8 +33,21 @@ class Sentences(logging.Formatter):
         return f"{first} ({details}){newline}{rest}"
 
 
+class _NoCancelled(logging.Filter):
+    """When the server stops, uvicorn cancels the answers that are still going on, and calls that an error of each."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        return not isinstance(error, asyncio.CancelledError) and not str(record.msg).startswith("Cancel %s running")
+
+
 def _details(fields: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name}={value}" for name, value in fields.items() if name not in _OWN)
+    return ", ".join(f"{name}={_in_a_line(value)}" for name, value in fields.items() if name not in _OWN)
+
+
+def _in_a_line(value: Any) -> str:
+    """What others sent must not look like a line of the log, nor do anything to a terminal."""
+    return "".join(letter if letter.isprintable() else " " for letter in str(value))
 
 
 def set_up(settings: Settings, *, of: str) -> None:
@@ -52,6 +67,7 @@ def set_up(settings: Settings, *, of: str) -> None:
     logging.captureWarnings(True)
     for name, level in _QUIET.items():
         logging.getLogger(name).setLevel(max(level, logging.getLevelName(settings.log_level)))
+    logging.getLogger("uvicorn.error").addFilter(_NoCancelled())
     log = logging.getLogger(of)
     for note in settings.notes:
         log.warning(note)

@@ -60,6 +60,8 @@ class ProjectionHost(Host):
             self._following = {one.name: Projector(one, writer, journal) for one in catalog.ALL}
             self._keep()
         except DatabaseError as error:
+            if type(error) is not DatabaseError:  # its kinds are mistakes of ours; the thing itself is a damaged file
+                raise
             where = shown(self._views)
             raise StoreError(f"the views {where}: {error.orig}; move them away, and they are made anew") from error
         finally:
@@ -81,7 +83,7 @@ class ProjectionHost(Host):
                 behind = not self._receive(messages)
                 pause_s = FIRST_PAUSE_S
             except StoreUnavailable as error:
-                log.warning("the projections wait for the store", extra={"error": str(error)})
+                log.warning("the projections wait for the store", extra={"error": str(error).partition("\n")[0]})
                 self._stop.wait(pause_s)
                 pause_s, behind = min(2 * pause_s, LONGEST_PAUSE_S), True
 

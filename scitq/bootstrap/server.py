@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import logging
-import os
 import signal
 import socket
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Final, Protocol
 
 import uvicorn
@@ -21,21 +18,23 @@ import uvloop
 import scitq
 from scitq import tokens
 from scitq.bootstrap import logs
+from scitq.bootstrap.claiming import claimed
+from scitq.bootstrap.connections import Http, Sweep, WebSocket
 from scitq.bootstrap.engine import EngineHost
-from scitq.bootstrap.listening import listening
 from scitq.bootstrap.projecting import ProjectionHost
 from scitq.bootstrap.recording import RecorderHost
 from scitq.bootstrap.threads import Host
 from scitq.bus import Inbox, Message
 from scitq.bus.local import LocalBus
 from scitq.config import Settings
-from scitq.config.folders import make_private
 from scitq.config.values import Token
-from scitq.errors import Rejected
+from scitq.errors import Rejected, ScitqError, StoreError
 from scitq.projections import database
 from scitq.store.health import exists
+from scitq.store.journal import open_journal
+from scitq.store.output import open_output
 from scitq.store.upgrade import upgrade
-from scitq.store.urls import store_urls
+from scitq.store.urls import shown, store_urls
 from scitq.web.access import Access
 from scitq.web.app import create_app
 from scitq.web.services import Services
@@ -44,6 +43,8 @@ log = logging.getLogger(__name__)
 
 OPEN_S: Final = 5.0
 STOP_S: Final = 8.0
+GOODBYE_S: Final = 1.5
+"""For so long an answer may still go on when the server stops."""
 SWITCH_S: Final = 0.001
 """How long a thread may keep the interpreter while others want it: five milliseconds, the default, can be felt."""
 
@@ -51,20 +52,38 @@ SWITCH_S: Final = 0.001
 def run(settings: Settings) -> int:
     """Serve until somebody says stop; the process' exit code."""
     logs.set_up(settings, of="scitq.server")
-    with listening(settings) as sock:
+    with claimed(settings) as sock:
         return serve(settings, sock)
 
 
 def serve(settings: Settings, sock: socket.socket, beside: Beside | None = None) -> int:
     """Serve on a socket that listens already."""
-    if settings.bus != ("local:",):
-        raise Rejected("SCITQ_BUS names a broker, which this release cannot use yet: leave it at local:")
-    with _alone_in(settings.data):
-        if not exists(settings.store):
-            upgrade(settings.store)
-        token = settings.token or tokens.server_token(settings.data)
-        with _published(token, settings.host, sock.getsockname()[1]):
-            return Server(settings, token, sock, beside).serve()
+    _prepare(settings.store)
+    token = settings.token or tokens.server_token(settings.data)
+    with _published(token, settings.host, sock.getsockname()[1]):
+        return Server(settings, token, sock, beside).serve()
+
+
+def _prepare(store: str | None) -> None:
+    """Make the store where there is none. What is wrong with it is said here, once, and not by each of the parts."""
+    urls = store_urls(store)
+    if not exists(store):
+        if _is_there(urls.output):  # or it would be shown as that of the new log's executions, which count from 1 too
+            raise Rejected(
+                f"the log {shown(urls.events)} is gone, and what it is the log of is still there: bring it back from "
+                f"a copy, or move {shown(urls.output)} away too, to begin anew"
+            )
+        upgrade(store)
+    open_journal(urls.events).close()
+    open_output(urls.output).close()
+
+
+def _is_there(output: str) -> bool:
+    try:
+        open_output(output).close()
+    except StoreError:
+        return False
+    return True
 
 
 class Beside(Protocol):
@@ -103,8 +122,8 @@ class Server:
         )
         config = uvicorn.Config(
             create_app(services), log_config=None, access_log=False, server_header=False, date_header=False,
-            ws="websockets-sansio", ws_max_size=8 * 1024 * 1024, ws_per_message_deflate=False, ws_ping_interval=10.0,
-            ws_ping_timeout=20.0, proxy_headers=False, timeout_graceful_shutdown=2,
+            http=Http, ws=WebSocket, ws_max_size=8 * 1024 * 1024, ws_per_message_deflate=False, ws_ping_interval=10.0,
+            ws_ping_timeout=20.0, proxy_headers=False, timeout_graceful_shutdown=3,
         )  # fmt: skip
         self._web = _Web(config, services)
 
@@ -131,14 +150,19 @@ class Server:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._on_signal, number)
         self._ready = asyncio.Event()
-        tasks = [asyncio.ensure_future(self._announce(self.bus.follow("engine")))]
+        tasks = [
+            asyncio.ensure_future(self._announce(self.bus.follow("engine"))),
+            asyncio.ensure_future(Sweep(self._web.server_state).run()),
+        ]
         if self._beside is not None:
             tasks.append(asyncio.ensure_future(self._beside.run(self)))
-        self._projections.start()
-        await asyncio.to_thread(self._projections.opened.wait, OPEN_S)  # or the first question finds no tables
-        for host in self._hosts[1:]:
-            host.start()
         try:
+            self._projections.start()
+            await asyncio.to_thread(self._projections.opened.wait, OPEN_S)  # or the first question finds no tables
+            if self._web.should_exit:
+                return
+            for host in self._hosts[1:]:
+                host.start()
             await self._web.serve([self._sock])
         finally:
             for task in tasks:
@@ -168,8 +192,11 @@ class Server:
 
     def _on_failure(self, name: str, error: BaseException) -> None:
         """A part of the server cannot go on. The rest would only look as if it worked."""
+        told = isinstance(error, ScitqError)  # a sentence that says all; else it says where it was
         log.error(
-            "a part of the server has failed: it ends", extra={"part": name, "error": repr(error)}, exc_info=error
+            "a part of the server has failed: it ends",
+            extra={"part": name, "error": str(error) if told else repr(error)},
+            exc_info=None if told else error,
         )
         self.code = 1
         self.stop()
@@ -197,29 +224,16 @@ class _Web(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         await self._services.end_streams()
+        asyncio.get_running_loop().call_later(GOODBYE_S, self._leave)
         await super().shutdown(sockets)
+
+    def _leave(self) -> None:
+        """Those who are still there read nothing, or have not said what they want: they are not waited for."""
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        yield
-
-
-@contextmanager
-def _alone_in(data: Path) -> Iterator[None]:
-    """One server for each data folder: its SQLite files take one writer each."""
-    make_private(data)
-    with open(data / "server.lock", "a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
-            raise Rejected(
-                f"another server (process {file.read(20).strip() or 'unknown'}) works in {data}: "
-                "stop it, or give this one a folder of its own with --data (SCITQ_DATA)"
-            ) from None
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
         yield
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 from scitq import tokens
 from scitq.agents.runtime import Options
 from scitq.bootstrap import logs
-from scitq.bootstrap.listening import listening
+from scitq.bootstrap.claiming import claimed
 from scitq.bootstrap.local_agent import describe
 from scitq.config import Settings
 
@@ -34,8 +34,8 @@ LIVED_WELL_S: Final = 60.0
 def run(settings: Settings, concurrency: int, prefetch: int = 0, name: str | None = None) -> int:
     """Until Ctrl-C, which stops the tasks and gives them back, or SIGTERM, which leaves them running."""
     logs.set_up(settings, of="scitq.up")
-    token = settings.token or tokens.server_token(settings.data)
-    with listening(settings) as sock:
+    with claimed(settings) as sock:
+        token = settings.token or tokens.server_token(settings.data)
         host = "127.0.0.1" if settings.host in ("0.0.0.0", "::") else settings.host  # noqa: S104
         url = f"http://[{host}]" if ":" in host else f"http://{host}"
         worker = name or socket.gethostname()
@@ -52,10 +52,10 @@ def run(settings: Settings, concurrency: int, prefetch: int = 0, name: str | Non
                 give_back_on_interrupt=True,
             )
         )
-        agent.start()  # it loads while the server does
-        from scitq.bootstrap.server import serve
-
         try:
+            agent.start()  # it loads while the server does
+            from scitq.bootstrap.server import serve
+
             return serve(settings, sock, agent)
         finally:
             agent.leave()

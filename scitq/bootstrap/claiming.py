@@ -1,0 +1,84 @@
+"""What only one server can have: its folder and its port. Both are taken before anything else is loaded or started."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from scitq.config import Settings
+from scitq.config.folders import make_private
+from scitq.errors import Rejected
+
+
+@contextmanager
+def claimed(settings: Settings) -> Iterator[socket.socket]:
+    """The socket, bound and listening: whoever connects from now on is served as soon as there is somebody to do it."""
+    if settings.bus != ("local:",):
+        raise Rejected("SCITQ_BUS names a broker, which this release cannot use yet: leave it at local:")
+    signal.signal(signal.SIGTERM, _leave)
+    with _alone_in(settings.data), _listening(settings) as sock:
+        yield sock
+
+
+def _leave(number: int, frame: object) -> None:
+    """Told to end before the server's loop listens to signals: whatever was begun is taken back on the way out."""
+    sys.exit(0)
+
+
+@contextmanager
+def _alone_in(data: Path) -> Iterator[None]:
+    """One server for each data folder: its SQLite files take one writer each."""
+    try:
+        make_private(data)
+        file = (data / "server.lock").open("a+")
+    except OSError as error:
+        raise Rejected(
+            f"the folder {data} cannot be used ({error.strerror}): give another one with --data (SCITQ_DATA)"
+        ) from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            raise Rejected(
+                f"another server (process {file.read(20).strip() or 'unknown'}) works in {data}: "
+                "stop it, or give this one a folder of its own with --data (SCITQ_DATA)"
+            ) from None
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
+
+
+@contextmanager
+def _listening(settings: Settings) -> Iterator[socket.socket]:
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        sock = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise Rejected(f"cannot listen on {settings.host}: {error.strerror}") from error
+    with sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            sock.bind(address)
+            sock.listen(2048)
+        except OSError as error:
+            raise Rejected(
+                f"cannot listen on {settings.host} port {settings.port}: {error.strerror}{_hint(error)}"
+            ) from error
+        yield sock
+
+
+def _hint(error: OSError) -> str:
+    if error.errno in (errno.EADDRINUSE, errno.EACCES):
+        return "; give another one with --port (SCITQ_PORT), or stop what listens there"
+    return "; give an address of this machine with --host (SCITQ_HOST)"
