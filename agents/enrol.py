@@ -19,6 +19,7 @@ from scitq.errors import AgentError
 
 NAME: Final = "credential"
 TIMEOUT_S: Final = 10.0
+ADVICE: Final = "ask for a new one"
 _MOST_BYTES: Final = 1_024
 
 
@@ -42,7 +43,8 @@ def enrol(url: str, invitation: str, name: str, folder: Path) -> Token:
     if credential is None:
         why = f": {message}" if message else ""
         if answer.status_code == 401:
-            raise AgentError(f"the server at {url} does not accept the invitation{why}; ask for a new one")
+            advice = "" if message.endswith(ADVICE) else f"; {ADVICE}"
+            raise AgentError(f"the server at {url} does not accept the invitation{why}{advice}")
         raise AgentError(f"the server at {url} answered {answer.status_code} and gave no credential{why}")
     _keep(folder, credential)
     return credential

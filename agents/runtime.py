@@ -14,6 +14,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Thread
 from typing import Final
 
 import uvloop
@@ -21,7 +22,9 @@ import uvloop
 from scitq.agents import enrol
 from scitq.agents.conversation import Conversation
 from scitq.agents.link import Link
+from scitq.agents.spool_file import INCARNATION
 from scitq.agents.work import Work
+from scitq.agents.workshop import part_of, remove_tree
 from scitq.domain.worker import Hello
 from scitq.errors import AgentError, OtherLog
 
@@ -60,7 +63,7 @@ def run(options: Options) -> int:
                 return runner.run(_run(options))
         except OtherLog as error:
             log.warning("the worker begins anew", extra={"reason": str(error)})
-            _put_aside(options.folder)
+            _put_aside(options)
         except AgentError as error:
             log.error("%s", error)  # the sentence itself: somebody waits for it
             return 1
@@ -99,8 +102,12 @@ async def _run(options: Options) -> int:
         work.close()
 
 
-def _put_aside(folder: Path) -> None:
-    """Keep what was of another log for inquiry, the latest of it, and the credential for use."""
+def _put_aside(options: Options) -> None:
+    """Keep what was of another log for inquiry, the latest of it, and the credential for use. Working folders go."""
+    folder = options.folder
+    with suppress(OSError):
+        works = part_of(options.base, (folder / INCARNATION).read_text("ascii", "replace"))
+        Thread(target=remove_tree, args=(str(works),), daemon=True).start()  # that may take long
     aside = folder.with_name(f"{folder.name}.before")
     shutil.rmtree(aside, ignore_errors=True)
     folder.rename(aside)

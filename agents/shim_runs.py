@@ -158,7 +158,9 @@ class Runs:
         return run is not None and processes.send(run.pid, number, group=True)
 
     def kill(self, execution: int, grace_s: float, reason: str | None = None) -> None:
-        """Ask everybody to end, and after the grace no longer ask. A held process goes on first, so that it can.
+        """Ask everybody to end, and after the grace no longer ask; without any, never ask.
+
+        A held process goes on first, so that it can end by itself.
 
         With a reason its end has that and no code: a command that is asked to end may well say that it did well.
         """
@@ -170,7 +172,7 @@ class Runs:
         due = time.monotonic() + grace_s
         if not run.killed:
             for member in self._members([run])[execution]:
-                processes.send(member, signal.SIGTERM)
+                processes.send(member, signal.SIGTERM if grace_s > 0 else signal.SIGKILL)
                 processes.send(member, signal.SIGCONT)
         run.killed, self._look_s = True, _LOOK_S
         run.kill_at = due if run.kill_at is None else min(run.kill_at, due)

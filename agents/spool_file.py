@@ -31,6 +31,7 @@ from scitq.errors import AgentError, Damaged, FolderInUse
 
 log = logging.getLogger(__name__)
 
+INCARNATION: Final = "incarnation"
 COMPACT_BYTES: Final = 4 * 1024 * 1024
 """How far the journal grows beyond what is needed of it before it is written anew."""
 
@@ -151,7 +152,7 @@ def _lock(folder: Path) -> int:
 
 
 def _incarnation(folder: Path) -> str:
-    path = folder / "incarnation"
+    path = folder / INCARNATION
     try:
         found = path.read_text("ascii", "replace")
     except FileNotFoundError:

@@ -20,7 +20,7 @@ from scitq.agents.output import Outputs
 from scitq.agents.shim_client import GRACE_S, Command, ShimClient
 from scitq.agents.spool import Spool
 from scitq.agents.spool_file import open_spool
-from scitq.agents.workshop import Workshop
+from scitq.agents.workshop import Workshop, check_room, part_of
 from scitq.domain.messages import ToAgent
 from scitq.domain.output_wire import Confirm
 from scitq.errors import AgentError, Rejected, ShimUnavailable
@@ -39,7 +39,7 @@ class Work:
         incarnation, entries, self.writer = open_spool(folder)
         try:
             self.spool = Spool.reopen(entries, self.writer)
-            self.workshop = Workshop(base)
+            self.workshop = Workshop(part_of(base, incarnation))
             self.shim = _Shim(folder / "shim", self._command)
             runs = str(self.shim.runs)
             self.outputs = Outputs(lambda execution, kind: f"{runs}/{execution}.{kind}")
@@ -66,6 +66,7 @@ class Work:
         for execution in self.shim.running():
             self.outputs.watch(execution)
         self.agent.recover()
+        self._closing |= dict.fromkeys(id for id in self.workshop.left() if id not in self.spool.held)
         self.shim.on_refusal = self._on_exit
         self.shim.watch(loop, self._on_exit, self._on_start)
         for execution in self.shim.running():
@@ -221,6 +222,8 @@ class Work:
     # What the others ask -------------------------------------------------------------------------------------------
 
     def _command(self, execution: int, task: int) -> Command:
+        for folder in (self.workshop.base, str(self.shim.runs)):
+            check_room(folder)
         return self.workshop.command(execution, self.spool.given[execution].texts, self.agent.concurrency)
 
     def _counts(self, execution: int) -> tuple[int, int] | None:

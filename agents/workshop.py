@@ -1,7 +1,9 @@
 """Where tasks are run: a folder and an environment for each execution, and what its texts say is to be run.
 
-    BASE/<execution>/                        the command's folder, and $HOME stays the agent's
+    BASE/<agent>/<execution>/                the command's folder, and $HOME stays the agent's
                      input output resource temp      $INPUT $OUTPUT $RESOURCE $TEMP, and $TMPDIR is the last
+
+Each agent has its own part of BASE: executions of two servers, or of one whose store was made anew, have the same ids.
 
 A command is split into words and no shell reads it: whoever wants one writes `sh -c '…'`.
 """
@@ -31,11 +33,27 @@ NOT_YET: Final = {
     "resource": "fetch resources",
     "output": "send outputs anywhere",
 }
+LEAST_FREE_BYTES: Final = 1024 * 1024
 _PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
+def part_of(base: Path, incarnation: str) -> Path:
+    """The part of the working folder that is this agent's."""
+    return base / incarnation[:8]
+
+
+def check_room(folder: str) -> None:
+    """DiskFull where next to nothing is left: tasks would fail for it that succeed elsewhere, or here later."""
+    try:
+        found = os.statvfs(folder)
+    except OSError:  # it is made when it is needed, and that says what is wrong
+        return
+    if found.f_blocks and found.f_bavail * found.f_frsize < LEAST_FREE_BYTES:
+        raise DiskFull(f"next to no space is left in {folder}, and nothing is started until there is some")
+
+
 class Workshop:
-    """The working folders of one agent, below `base`."""
+    """The working folders of one agent, below `base`, which nobody else uses."""
 
     def __init__(self, base: Path, environ: Mapping[str, str] = os.environ) -> None:
         self.base = str(base.absolute())
@@ -66,7 +84,7 @@ class Workshop:
         try:
             os.mkdir(folder, 0o700)
         except FileNotFoundError:
-            os.makedirs(self.base, exist_ok=True)
+            os.makedirs(self.base, 0o700, exist_ok=True)
             os.mkdir(folder, 0o700)
         except FileExistsError:  # made in an earlier life, or by somebody who wants to see what comes into it
             found = os.lstat(folder)
@@ -77,6 +95,13 @@ class Workshop:
                 os.mkdir(f"{folder}/{name}", 0o700)
             except FileExistsError:
                 continue
+
+    def left(self) -> list[int]:
+        """The executions that have a folder."""
+        try:
+            return [int(name) for name in os.listdir(self.base) if name.isdecimal()]
+        except OSError:  # nothing was ever run here
+            return []
 
     def remove(self, execution: int, gone: Callable[[int], None]) -> bool:
         """Remove its folder: at once if nothing is in it; else aside, for that may take long, and then it is told."""

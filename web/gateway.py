@@ -183,7 +183,7 @@ class Connection:
     def _welcomed(self, message: Message) -> None:
         """From now on the connection also receives what is said to its worker wherever that is."""
         worker, incarnation = message.headers["worker"], message.headers["incarnation"]
-        if not self._worker:
+        if self._worker != int(worker):  # also one that was deleted, and comes back as another
             self._mailbox.bind(f"worker.{worker}.{incarnation}")
         self._worker = int(worker)
         self._speaking = {**self._reply, "worker": worker}

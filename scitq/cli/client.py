@@ -18,7 +18,8 @@ ServerOption = Annotated[
     typer.Option("-s", "--server", metavar="HOST[:PORT]", help="The server. [default: SCITQ_SERVER, or this machine]"),
 ]
 TimeoutOption = Annotated[
-    float | None, typer.Option("-t", "--timeout", metavar="SECONDS", min=0.1, help="The longest wait for an answer.")
+    float | None,
+    typer.Option("-t", "--timeout", metavar="SECONDS", min=0.1, max=86_400, help="The longest wait for an answer."),
 ]
 
 

@@ -25,13 +25,13 @@ SUMMARY_CHARS = 160
 
 def moment(text: str, now: datetime) -> int:
     """`2h` ago, or an ISO date and time (UTC unless it says otherwise), as microseconds since 1970."""
-    if ago := re.fullmatch(r"(\d+(?:\.\d+)?)([smhdw])", text):
-        then = now - timedelta(seconds=float(ago[1]) * UNITS_S[ago[2]])
-    else:
-        try:
-            then = datetime.fromisoformat(text)
-        except ValueError as error:
-            raise Malformed(f"{text!r} is neither a date and time (2026-11-20T18:00) nor an age (2h)") from error
+    ago = re.fullmatch(r"(\d+(?:\.\d+)?)([smhdw])", text)
+    try:
+        then = now - timedelta(seconds=float(ago[1]) * UNITS_S[ago[2]]) if ago else datetime.fromisoformat(text)
+    except OverflowError as error:
+        raise Malformed(f"{text!r} is before the beginning of all dates") from error
+    except ValueError as error:
+        raise Malformed(f"{text!r} is neither a date and time (2026-11-20T18:00) nor an age (2h)") from error
     if then.tzinfo is None:
         then = then.replace(tzinfo=UTC)
     return (then - datetime.fromtimestamp(0, UTC)) // timedelta(microseconds=1)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 import sys
 from typing import Annotated, Any
 
 import typer
 
-from scitq.cli import program
+from scitq.cli import program, selecting
 from scitq.cli.client import ServerOption, connect
 
 NAME = "scitq-launch"
@@ -60,7 +59,7 @@ def launch(
 ) -> None:
     """Queue a task: a command line that a worker will run."""
     text, option = _command(command, docker, option, uid, gid)
-    needs = [number for given in requirements or () for number in _ids(given)]
+    needs = [number for given in requirements or () for number in selecting.required(given)]
     if test:
         print(f"Command that would be sent: {text}")
         return
@@ -107,13 +106,6 @@ def _command(
         raise typer.BadParameter("with a container, -u and -g go together", param_hint="'-u' / '-g'")
     user = [] if uid is None else [f"-u {uid}:{gid}"]
     return shlex.join(words), " ".join([*user, *([option] if option else [])]) or None
-
-
-def _ids(text: str) -> list[int]:
-    words = [word for word in re.split(r"[\s,]+", text) if word]
-    if not words or not all(re.fullmatch(r"0*[1-9][0-9]{0,14}", word) for word in words):
-        raise typer.BadParameter(f"{text!r} is no list of task ids", param_hint="'-R' / '--requirements'")
-    return [int(word) for word in words]
 
 
 def _waited(server: Any, task: int, json: bool) -> int:

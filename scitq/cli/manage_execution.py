@@ -65,6 +65,9 @@ def execution_output(
         if execution is None:
             task = selecting.task(server, id, name)
             found = server.executions(task_id=task, status=status, limit=1 - number, reverse=True, no_output=True)
+            if not found:
+                server.task_get(task)  # which says that there is none, if there is none
+                raise Rejected(f"there is no such execution of task {task}")
             if len(found) < 1 - number:
                 raise Rejected(f"task {task} has {len(found)} such executions, so there is no {number}")
             execution = int(found[-number]["execution_id"])

@@ -9,7 +9,6 @@ import typer
 
 from scitq.cli import program, selecting
 from scitq.cli.client import connect
-from scitq.cli.launch import _ids
 from scitq.cli.output import Stream, exit_code, follow_task
 from scitq.cli.output import show as show_output
 from scitq.cli.selecting import Id, Ids, Name
@@ -74,6 +73,7 @@ def task_output(
             raise typer.Exit(exit_code(server, task, follow_task(server, task, streams(output, error))))
         latest = server.executions(task_id=task, latest=True, no_output=True)
         if not latest:
+            server.task_get(task)  # which says that there is none, if there is none
             raise Rejected(f"task {task} has not been run yet")
         show_output(server, latest[0]["execution_id"], streams(output, error))
 
@@ -102,7 +102,7 @@ def task_update(
     changes: dict[str, Any] = {
         "name": new_name, "command": command, "status": status, "batch": batch, "container": docker,
         "container_options": option, "input": input, "output": output, "resource": resource,
-        "required_task_ids": None if requirements is None else _ids(requirements), "retry": retry,
+        "required_task_ids": None if requirements is None else selecting.required(requirements), "retry": retry,
         "priority": priority, "run_timeout": run_timeout, "download_timeout": download_timeout,
     }  # fmt: skip
     if all(value is None for value in changes.values()):

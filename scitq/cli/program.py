@@ -42,6 +42,9 @@ class Once(TyperCommand):
 
 def run(app: typer.Typer, name: str) -> NoReturn:
     """The whole of a program: whatever happens, there is no traceback."""
+    # Python has no such file when it was started with `>&-`; and what is opened next must not be taken for it.
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
     try:
         try:
             app(prog_name=name)
@@ -59,7 +62,7 @@ def run(app: typer.Typer, name: str) -> NoReturn:
         say(name, "this needs what only a server needs, and it is not installed: pip install 'scitq[server]'")
         sys.exit(1)
     except (ScitqError, OSError) as error:
-        say(name, str(error) or type(error).__name__)
+        say(name, _in_words(error) or type(error).__name__)
         sys.exit(1)
     except Exception as error:
         say(name, _told(error))
@@ -70,6 +73,13 @@ def run(app: typer.Typer, name: str) -> NoReturn:
 def say(name: str, text: str) -> None:
     """One line on stderr."""
     print(f"{name}: " + " ".join(text.split()), file=sys.stderr)
+
+
+def _in_words(error: ScitqError | OSError) -> str:
+    """A sentence. The system's own errors come with a number that is of no use, and with the file they are about."""
+    if isinstance(error, OSError) and not isinstance(error, ScitqError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return str(error)
 
 
 def _told(error: Exception) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Annotated, Any
 
@@ -33,6 +34,14 @@ def worker(server: Any, id: int | None, name: str | None) -> int:
     if _by_id(None if id is None else [id], name):
         return id or 0
     return _only(server.workers(name=name), "worker", name)
+
+
+def required(text: str) -> list[int]:
+    """What -R holds: ids, separated by spaces or commas."""
+    words = [word for word in re.split(r"[\s,]+", text) if word]
+    if not words or not all(re.fullmatch(r"0*[1-9][0-9]{0,14}", word) for word in words):
+        raise typer.BadParameter(f"{text!r} is no list of task ids", param_hint="'-R' / '--requirements'")
+    return [int(word) for word in words]
 
 
 def _by_id(ids: Sequence[int] | None, name: str | None) -> bool:

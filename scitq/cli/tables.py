@@ -17,7 +17,7 @@ TEXT_CHARS: Final = 20
 GAP: Final = 2
 TEXTS: Final = frozenset({"command", "name", "batch", "workers", "blocked_by", "output", "error", "stopped"})
 """What may be cut to any length in a terminal."""
-FIRST_TO_GO: Final = ("modification_date", "creation_date")
+FIRST_TO_GO: Final = ("modification_date", "creation_date", "status_date")
 DATE: Final = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d+)?")
 
 AsJson = Annotated[bool, typer.Option("--json", help="JSON, with everything the server says.")]
@@ -101,12 +101,16 @@ def _table(cells: list[list[str]], columns: Sequence[str], right: list[bool], he
 
 
 def _that_fit(cells: list[list[str]], columns: Sequence[str], room: int) -> list[int]:
-    """Which columns are shown: where there is no room for all, those go first that say the least."""
+    """Which columns are shown: where there is no room for all, those go first that say the least, then the last."""
+    widths = [
+        min(_width(cells, columns, one), TEXT_CHARS if columns[one] in TEXTS else room) for one in range(len(columns))
+    ]
     chosen = list(range(len(columns)))
-    for name in FIRST_TO_GO:
-        widths = [min(_width(cells, columns, one), TEXT_CHARS if columns[one] in TEXTS else room) for one in chosen]
-        if sum(widths) + GAP * len(widths) > room and name in columns:
-            chosen.remove(columns.index(name))
+    to_go = [columns.index(name) for name in FIRST_TO_GO if name in columns]
+    to_go += [one for one in reversed(chosen[1:]) if one not in to_go]
+    for one in to_go:
+        if sum(widths[each] + GAP for each in chosen) > room:
+            chosen.remove(one)
     return chosen
 
 

@@ -27,6 +27,7 @@ from scitq.errors import NotAllowed, ServerError, Unreachable
 CONNECT_S: Final = 5.0
 ANSWER_S: Final = 15.0  # a server says within 10 s that it cannot
 STALE_S: Final = 20.0  # for so long a read is asked again when the views have not reached what was written
+DOUBT_S: Final = 1.0  # then it is asked whether there is any hope; a server waits for 2 s before it answers
 FIRST_PAUSE_S: Final = 0.1
 LONGEST_PAUSE_S: Final = 5.0
 TRY_AGAIN: Final = frozenset({429, 502, 503, 504})
@@ -80,17 +81,25 @@ class Connection:
         """Let no later answer be older than this position of the log."""
         self._saw(position)
 
-    def read(self, path: str, body: Any = None) -> Answer:
-        """GET, again while the answer is older than what this client has already seen or written."""
+    def read(self, path: str, body: Any = None, wait_s: float | None = None) -> Answer:
+        """GET, again while the answer is older than what this client has already seen or written.
+
+        `wait_s`: for no longer than that, where `get_timeout` is more.
+        """
+        limit = _least(self.get_timeout, wait_s)
         content = None if body is None else orjson.dumps(body)
         began, pause = time.monotonic(), 0.01
         while True:
             wanted = self._position
-            answer = self._send("GET", path, content, {POSITION: str(wanted)}, self.get_timeout)
+            answer = self._send("GET", path, content, {POSITION: str(wanted)}, limit)
             reached = _position(answer)
-            if reached is None or reached >= wanted or time.monotonic() - began > STALE_S:
+            if reached is None or reached >= wanted or time.monotonic() - began > (_least(STALE_S, wait_s) or 0.0):
                 self._saw(reached)
                 return Answer(self._content(answer), reached or 0)
+            if time.monotonic() - began > DOUBT_S and self._log_ends_before(wanted):
+                with self._lock:
+                    self._position = reached
+                continue
             time.sleep(pause)  # the server has waited itself, if it is one that does
             pause = min(2 * pause, 0.5)
 
@@ -118,7 +127,7 @@ class Connection:
         timeout = httpx.Timeout(silence_s, connect=CONNECT_S)
         try:
             with self._client.stream("GET", path, headers=headers, timeout=timeout) as response:
-                if response.is_error:
+                if not response.is_success:
                     response.read()
                     if response.status_code in TRY_AGAIN:
                         raise Unreachable(self._refusal(response).message)
@@ -145,6 +154,10 @@ class Connection:
                 if not _passes(error):
                     raise trouble from error
                 least, end = 0.0, _least(wait_s, self._patience_s)
+            except httpx.DecodingError as error:
+                raise ServerError(
+                    200, f"{self.address.url} answers in no known encoding: is it a scitq server?"
+                ) from error
             else:
                 if response.status_code not in TRY_AGAIN:
                     return response
@@ -156,6 +169,14 @@ class Connection:
                 raise trouble
             time.sleep(pause)
         raise AssertionError("a million attempts")
+
+    def _log_ends_before(self, position: int) -> bool:
+        """A log never gets shorter: then it is another one, of a store that was made anew, and will not get there."""
+        try:
+            said = orjson.loads(self._client.get("/ready", timeout=CONNECT_S).content)
+            return bool(said["engine"]) and said["position"] + said["lag"] < position
+        except (httpx.TransportError, orjson.JSONDecodeError, LookupError, TypeError):
+            return False  # nobody knows, for now
 
     def _saw(self, position: int | None) -> None:
         if position is not None:
@@ -232,7 +253,9 @@ def _message(response: httpx.Response) -> str | None:
     message: str = content["message"]
     errors = content.get("errors")
     if isinstance(errors, dict) and errors:
-        message += " (" + "; ".join(f"{field}: {text}" for field, text in list(errors.items())[:10]) + ")"
+        told = [f"{field}: {text}" for field, text in list(errors.items())[:10]]
+        if told != [message]:
+            message += f" ({'; '.join(told)})"
     return message
 
 

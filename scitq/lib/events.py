@@ -84,9 +84,9 @@ class Events:
                     yield events
                     if end is not None and end - time.monotonic() < silence_s - REOPEN_S:
                         return  # and opened again, with the patience that is left
-        except Unreachable:
+        except Unreachable as error:
             # Something between us and the server may keep what it says until there is enough of it.
-            if not heard and silence_s == SILENCE_S:
+            if not heard and silence_s == SILENCE_S and isinstance(error.__cause__, httpx.ReadTimeout):
                 self._streams = False
             raise
 

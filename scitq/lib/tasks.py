@@ -173,12 +173,13 @@ class Tasks(Verbs[R]):
             yield from found
             since = found[-1]["position"]
 
-    def _statuses(self, ids: list[int]) -> tuple[list[str], int]:
+    def _statuses(self, ids: list[int], wait_s: float | None = None) -> tuple[list[str], int]:
         """With the position of the log that all of them reflect at least."""
         found: list[str] = []
         position = None
         for begin in range(0, len(ids), portions.MOST_TASKS):
-            answer = self._connection.read("/tasks/status", {"task_id": ids[begin : begin + portions.MOST_TASKS]})
+            asked = {"task_id": ids[begin : begin + portions.MOST_TASKS]}
+            answer = self._connection.read("/tasks/status", asked, wait_s)
             found.extend(STATUSES[number] for number in answer.content)
             position = answer.position if position is None else min(position, answer.position)
         return found, position or 0

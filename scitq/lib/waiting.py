@@ -6,9 +6,12 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from scitq.errors import Malformed, ServerError, TasksFailed
+from scitq.errors import Malformed, ServerError, TasksFailed, Unreachable
+from scitq.lib.connection import TRY_AGAIN
 from scitq.lib.events import Event, Events
 from scitq.lib.portions import MOST_TASKS
 
@@ -31,7 +34,12 @@ FIRST_LOOK_S: Final = 1.0
 LONGEST_LOOK_S: Final = 30.0
 MOST_LOOKED_AT: Final = 100_000
 
+T = TypeVar("T")
 OnProgress = Callable[[Mapping[int, str]], None]
+
+
+class _TimeIsOver(Exception):
+    """There was no answer in the time that was given."""
 
 
 class Waiting:
@@ -49,28 +57,44 @@ class Waiting:
         self._statuses = dict.fromkeys(ids, "pending")
         self._open = set(ids)
         self._look_pause_s, self._next_look = FIRST_LOOK_S, 0.0
+        self._end: float | None = None
 
     def run(self, timeout: float | None) -> dict[int, str]:
         """How each stands when all have ended, the time is over, or what is left waits in vain."""
-        end = None if timeout is None else time.monotonic() + timeout
+        self._end = None if timeout is None else time.monotonic() + timeout
+        with suppress(_TimeIsOver):
+            self._run()
+        return self._statuses
+
+    def _run(self) -> None:
         position = self._begin()
         self._tell()
         if not self._open or self._in_vain():
-            return self._statuses
+            return
         only = f"task-{next(iter(self._open))}" if len(self._open) == 1 else None
-        for events in Events(self._connection, stream=only).run(position, end=end):
+        for events in Events(self._connection, stream=only).run(position, end=self._end):
             if self._take(events):
                 self._tell()
             if not self._open or self._in_vain():
-                break
-        return self._statuses
+                return
 
     def _begin(self) -> int:
         if not self._open:
             return 0
         ids = list(self._statuses)
-        statuses, position = self._server._statuses(ids)  # an id that nobody knows is refused here
-        self._enter(dict(zip(ids, statuses, strict=True)))
+        try:
+            statuses, position = self._server._statuses(ids, self._left_s())
+            found = dict(zip(ids, statuses, strict=True))
+        except ServerError as error:
+            if error.status != 404:
+                raise
+            position = self._connection.position
+            found = self._standing(ids)
+            rest = [task for task in ids if task not in found]
+            found |= {row["task_id"]: "deleted" for row in self._rows(rest, status=["deleted"])}
+            if len(found) < len(ids):  # an id that nobody knows is refused
+                raise
+        self._enter(found)
         return position
 
     def _take(self, events: Iterable[Event]) -> bool:
@@ -112,21 +136,42 @@ class Waiting:
     def _asked(self, ids: set[int]) -> dict[int, str]:
         asked = list(ids)
         try:
-            return dict(zip(asked, self._server._statuses(asked)[0], strict=True))
+            statuses, _ = self._patiently(lambda wait_s: self._server._statuses(asked, wait_s))
+            return dict(zip(asked, statuses, strict=True))
         except ServerError as error:
             if error.status != 404:
                 raise
-        known = {row["task_id"]: row["status"] for row in self._rows(asked)}
+        known = self._standing(asked)
         return {task: known.get(task, "deleted") for task in asked}
 
     def _retried(self, failed: list[int]) -> set[int]:
         return {row["task_id"] for row in self._rows(failed) if row["status"] != "failed" or row["retry"]}
 
-    def _rows(self, ids: list[int]) -> list[dict[str, Any]]:
+    def _standing(self, ids: list[int]) -> dict[int, str]:
+        """The statuses of those that are there."""
+        return {row["task_id"]: row["status"] for row in self._rows(ids)}
+
+    def _rows(self, ids: list[int], **filters: Any) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = []
         for begin in range(0, len(ids), MOST_TASKS):
-            found += self._connection.read("/tasks/", {"task_id": ids[begin : begin + MOST_TASKS]}).content
+            asked = {"task_id": ids[begin : begin + MOST_TASKS], **filters}
+            found += self._patiently(partial(self._connection.read, "/tasks/", asked)).content
         return found
+
+    def _patiently(self, ask: Callable[[float | None], T]) -> T:
+        """Whoever waits goes on waiting while the server is away, for as long as there is time."""
+        while True:
+            try:
+                return ask(self._left_s())
+            except (Unreachable, ServerError) as error:
+                if isinstance(error, ServerError) and error.status not in TRY_AGAIN:
+                    raise
+                if self._left_s() == 0.0:
+                    raise _TimeIsOver from error
+                time.sleep(DOUBT_S)
+
+    def _left_s(self) -> float | None:
+        return None if self._end is None else max(0.0, self._end - time.monotonic())
 
     def _in_vain(self) -> bool:
         """All that is left waits for something that has failed. It is looked up seldom: it takes some reading."""

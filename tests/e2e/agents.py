@@ -13,6 +13,7 @@ from typing import Any
 
 from scitq.agents import processes
 from scitq.agents.shim_client import ShimClient
+from scitq.agents.workshop import part_of
 from tests.e2e.shims import eventually
 from tests.unit.agents.gateway import TOKEN, Gateway
 
@@ -64,6 +65,11 @@ class Machine:
     def kill(self) -> None:
         self.agents[-1].kill()
         self.agents[-1].wait(30)
+
+    @property
+    def works(self) -> Path:
+        """Where the agent makes its working folders."""
+        return part_of(self.base, (self.folder / "incarnation").read_text())
 
     async def code(self) -> int:
         """With which the last agent ends."""

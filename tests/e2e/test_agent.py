@@ -60,7 +60,7 @@ async def test_commands_run_and_how_they_end_is_told(tmp_path: Path) -> None:
         gateway.give(7, "echo $HOME ; exit 3")  # no shell reads it
         one.start(concurrency=2)
         await gateway.until(lambda: len(gateway.ends) == 7)
-        own = f"{one.base}/1"
+        own = f"{one.works}/1"
         assert gateway.has(1).decode().splitlines()[1:] == [own] and gateway.has(1, 2) == b"to err\n"
         assert gateway.ends[1] == Succeeded(1, len(gateway.has(1)), 7)
         assert gateway.ends[2] == Failed(2, 7)
@@ -71,7 +71,7 @@ async def test_commands_run_and_how_they_end_is_told(tmp_path: Path) -> None:
         assert isinstance(gateway.ends[5], Failed) and "cannot run containers yet" in str(gateway.ends[5].reason)
         assert isinstance(gateway.ends[6], Succeeded) and gateway.has(7) == b"$HOME ; exit 3\n"
         assert gateway.started.keys() == {1, 2, 6, 7} and all(gateway.started.values())
-        await gateway.until(lambda: os.listdir(one.base) == [] and os.listdir(one.folder / "shim" / "runs") == [])
+        await gateway.until(lambda: os.listdir(one.works) == [] and os.listdir(one.folder / "shim" / "runs") == [])
         assert gateway.frames[:2] == ["AgentHello", "Heartbeat"]
         assert "not closed" not in one.said()
 
@@ -144,7 +144,7 @@ def test_an_agent_killed_at_any_moment_does_all_once(tmp_path: Path, seed: int) 
                 await gateway.until(partial(gateway.has_all, end))
                 lines = gateway.has(id).split()
                 assert lines == [b"%d" % number for number in range(1, len(lines) + 1)] and lines
-            await gateway.until(lambda: os.listdir(one.base) == [] and os.listdir(one.folder / "shim" / "runs") == [])
+            await gateway.until(lambda: os.listdir(one.works) == [] and os.listdir(one.folder / "shim" / "runs") == [])
 
     asyncio.run(live())
 
@@ -349,7 +349,7 @@ async def test_commands_are_held_stopped_and_killed_with_all_they_started(tmp_pa
         await gateway.until(lambda: 1 in gateway.ends)
         await gateway.until(lambda: one.left() == [])
         assert 4 not in gateway.ends
-        await gateway.until(lambda: os.listdir(one.base) == [] and os.listdir(one.folder / "shim" / "runs") == [])
+        await gateway.until(lambda: os.listdir(one.works) == [] and os.listdir(one.folder / "shim" / "runs") == [])
 
 
 # The server ---------------------------------------------------------------------------------------------------

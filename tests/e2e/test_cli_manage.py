@@ -96,6 +96,39 @@ def test_a_slip_is_answered_with_what_may_be_meant(system: Embedded) -> None:
     assert "Did you mean 'relaunch'" in refused(system, "task", "relauch", code=2)
 
 
+def test_what_is_not_there_is_said_not_to_be_there(system: Embedded, client: Client) -> None:
+    task = client.task_create("true", status="paused")["task_id"]
+    for verb in ("task", "execution"):
+        assert "there is no task 999999" in refused(system, verb, "output", "-i", "999999")
+        assert f"task {task}" in refused(system, verb, "output", "-i", str(task))
+    client.task_delete(task)
+    assert "/nowhere/file: No such file or directory" in refused(
+        system, "event", "verify", "--against", "/nowhere/file"
+    )
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("-t", "inf", "task", "list"),
+        ("event", "list", "--since", "99999999999999w"),
+        ("event", "list", "--until", "0"),
+        ("task", "show", "-i", "1", "-n", "x"),
+    ],
+)
+def test_what_makes_no_sense_is_a_misuse_and_no_stumble(system: Embedded, words: tuple[str, ...]) -> None:
+    assert "stumbled" not in refused(system, *words, code=2)
+
+
+def test_a_command_works_also_where_its_output_is_closed(system: Embedded) -> None:
+    line = '"$@" >&- 2>&-'
+    for words in (("task", "list"), ("task", "list", "--json"), ("worker", "list")):
+        done = subprocess.run(
+            ["sh", "-c", line, "sh", *MANAGE, *words], env=system.machine.environ, timeout=60, check=False
+        )
+        assert done.returncode == 0, words
+
+
 def test_tasks_are_listed_in_columns_and_as_json(system: Embedded, client: Client) -> None:
     command = "echo \x1b[31m" + "x" * 60
     id = client.task_create(command, name="listed", batch="listing", priority=3)["task_id"]

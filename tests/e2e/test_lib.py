@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,7 +11,7 @@ from threading import Event
 import pytest
 
 from scitq.errors import ServerError
-from tests.services.scitq import embedded
+from tests.services.scitq import embedded, eventually
 
 TASKS = 30_000
 
@@ -58,6 +59,39 @@ def test_who_waits_does_not_notice_that_the_server_was_killed(tmp_path: Path) ->
         assert list(ended.values()) == ["succeeded", "failed"] * 4
         assert seen[-1] == {"succeeded": 4, "failed": 4}
         assert worker.running()
+
+
+def test_what_workers_have_in_hand_is_told(tmp_path: Path) -> None:
+    with embedded(tmp_path) as system:
+        system.server()
+        client = system.client()
+        system.worker(1)
+        task = client.task_create("sleep 1000")["task_id"]
+        eventually(lambda: client.task_get(task)["status"] == "running", "the task runs")
+        (worker,) = client.workers()
+        assert client.worker_get(worker)["name"] == worker["name"]
+        id = worker["worker_id"]
+        assert client.workers_tasks() == [{"worker_id": id, "status": "running", "count": 1}]
+        (execution,) = client.worker_executions(id)
+        assert execution["task_id"] == task and client.worker_executions(id, "running") == [execution]
+        assert client.worker_executions(id, "pending") == []
+        with pytest.raises(ServerError, match="there is no worker 77"):
+            client.worker_get(77)
+
+
+def test_iterators_that_are_left_half_way_leave_nothing_open(tmp_path: Path) -> None:
+    with embedded(tmp_path) as system:
+        system.server()
+        client = system.client()
+        system.worker(1)
+        task = client.task_create("while true; do echo y; sleep 0.01; done", shell=True)["task_id"]
+        eventually(lambda: client.task_get(task)["status"] == "running", "the task runs")
+        execution = client.task_get(task)["execution_id"]
+        before = len(os.listdir("/proc/self/fd"))
+        for _ in range(20):
+            assert next(client.events())["position"] == 1
+            assert next(client.output(execution, follow=True)).startswith(b"y\n")
+        assert len(os.listdir("/proc/self/fd")) <= before + 4, "but for connections that are kept for later"
 
 
 def test_one_client_serves_many_threads_and_each_reads_what_it_wrote(tmp_path: Path) -> None:

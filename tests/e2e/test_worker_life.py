@@ -28,11 +28,13 @@ def test_a_worker_begins_anew_when_its_servers_store_was_made_anew(tmp_path: Pat
         client.wait([done], timeout=60)
         client.task_create("sleep 4321")
         eventually(lambda: client.tasks(status="running"), "the task runs")
+        before = client.position
         server.end()
         for file in system.machine.data.glob("*.db*"):
             file.unlink()
         system.server()
         eventually(client.ready, "the new server is ready")
+        assert client.tasks() == [] and client.position < before, "what the other log had reached is not waited for"
         again = client.task_create("echo hello")["task_id"]
         assert again == done, "its ids begin anew, and the worker has seen them before"
         assert client.wait([again], timeout=60) == {again: "succeeded"}

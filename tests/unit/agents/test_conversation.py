@@ -164,7 +164,7 @@ def test_a_command_that_was_taken_back_and_could_not_be_ended_is_ended_later(
             del gateway.active[1]
             await gateway.say(Cancel(1))
             await gateway.until(lambda: not list(one.work.shim.running()))
-            await gateway.until(lambda: os.listdir(tmp_path / "base") == [])
+            await gateway.until(lambda: not one.work.workshop.left())
             assert 1 not in gateway.ends
 
     asyncio.run(live())

@@ -5,12 +5,21 @@ from __future__ import annotations
 import errno
 import os
 import threading
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from scitq.agents.workshop import FOLDERS, Workshop, environ_of_tasks, remove_tree, words
+from scitq.agents.workshop import (
+    FOLDERS,
+    LEAST_FREE_BYTES,
+    Workshop,
+    check_room,
+    environ_of_tasks,
+    remove_tree,
+    words,
+)
 from scitq.errors import AgentError, DiskFull, Rejected
 
 
@@ -107,6 +116,17 @@ def test_a_machine_that_has_no_room_says_so_and_the_task_is_not_to_blame(
     (tmp_path / "base").write_text("a file")
     with pytest.raises(AgentError, match="cannot be made"):
         workshop.command(1, {"command": "x"}, 1)
+
+
+def test_nothing_is_started_where_next_to_no_space_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    check_room(str(tmp_path))
+    check_room(str(tmp_path / "not-there-yet"))
+    found = os.statvfs(tmp_path)
+    for blocks, free, is_full in ((1000, 0, True), (1000, LEAST_FREE_BYTES, False), (0, 0, False)):
+        answer = os.statvfs_result((1, 1, blocks, free, free, *found[5:10]))
+        monkeypatch.setattr(os, "statvfs", lambda _, answer=answer: answer)
+        with pytest.raises(DiskFull) if is_full else nullcontext():
+            check_room(str(tmp_path))
 
 
 def test_an_empty_folder_goes_at_once_and_a_full_one_aside(workshop: Workshop) -> None:

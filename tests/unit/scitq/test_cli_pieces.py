@@ -15,8 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scitq.cli import tables
-from scitq.cli.launch import _command, _ids
+from scitq.cli.launch import _command
 from scitq.cli.output import copy
+from scitq.cli.selecting import required
 from scitq.cli.texts import clean
 from scitq.cli.worker import check_name
 
@@ -42,10 +43,10 @@ def test_users_and_groups_go_to_docker_or_to_sudo() -> None:
 
 
 def test_ids_are_separated_by_spaces_or_commas() -> None:
-    assert _ids("1,2 3,\n 04") == [1, 2, 3, 4]
+    assert required("1,2 3,\n 04") == [1, 2, 3, 4]
     for wrong in ("", ",", "0", "-1", "x", "1.5", "9" * 20, "²"):
         with pytest.raises(typer.BadParameter):
-            _ids(wrong)
+            required(wrong)
 
 
 @pytest.mark.parametrize("name", ["", " ", ".", "..", "a/b", "a\nb", "a\0", "n" * 201])
@@ -81,6 +82,15 @@ def test_columns_are_aligned_numbers_to_the_right(capsys: pytest.CaptureFixture[
 def test_an_empty_table_has_its_headings(capsys: pytest.CaptureFixture[str]) -> None:
     tables.show([], ["id", "name"])
     assert capsys.readouterr().out == "id  name\n"
+
+
+@pytest.mark.parametrize(("room", "left"), [(200, 5), (66, 4), (32, 2), (5, 1)])
+def test_a_narrow_terminal_keeps_the_columns_that_say_most(room: int, left: int) -> None:
+    columns = ["task_id", "name", "creation_date", "status", "batch"]
+    cells = [["7", "x" * 60, "2026-11-20 18:36:21.153899", "pending", "Default"]]
+    chosen = [columns[one] for one in tables._that_fit(cells, columns, room)]
+    assert len(chosen) == left and chosen[0] == "task_id", chosen
+    assert ("creation_date" in chosen) == (left == 5), "the first to go"
 
 
 class Terminal(io.StringIO):

@@ -73,6 +73,13 @@ def test_the_fields_that_are_wrong_are_named() -> None:
         server.tasks()
 
 
+def test_a_message_that_says_all_is_not_said_twice() -> None:
+    said = Said({"message": "retry: must be a number", "errors": {"retry": "must be a number"}}, 400)
+    with serving(in_turn(said)) as there, Server(there.url) as server, pytest.raises(ServerError) as refusal:
+        server.tasks()
+    assert str(refusal.value) == "retry: must be a number"
+
+
 def test_who_gives_no_token_is_told_what_to_set() -> None:
     with (
         serving(in_turn(Said({"message": "no"}, 401))) as there,
@@ -113,11 +120,12 @@ def test_a_server_that_never_answers_is_given_up_in_the_time_that_was_given(paus
 @pytest.mark.parametrize(
     "said",
     [Said(b"<html>", 200), Said(b"<html>", 404), Said(b"", 302, {"Location": "http://elsewhere"}), Said(b"[1", 200),
-     Said(b"\xff", 500), Said(["a list"], 400), Said({"message": 7}, 400)],
+     Said(b"\xff", 500), Said(["a list"], 400), Said({"message": 7}, 400),
+     Said(b"none", 200, {"Content-Encoding": "gzip"})],
 )  # fmt: skip
 def test_what_is_no_scitq_server_is_said_to_be_none(said: Said) -> None:
     with serving(in_turn(said)) as there, Server(there.url) as server:
-        with pytest.raises(ServerError, match=f"{there.url} answered .*is it a scitq server"):
+        with pytest.raises(ServerError, match=f"{there.url} answer.*is it a scitq server"):
             server.tasks()
         assert len(there.asked) == 1
 
@@ -136,6 +144,24 @@ def test_who_wrote_something_reads_it() -> None:
         server.task_create("echo")
         assert server.tasks() == [] and server.position == 5
         assert [asked.headers.get("x-scitq-position") for asked in there.asked] == [None, "5", "5", "5"]
+
+
+def test_what_a_store_that_is_gone_had_reached_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A log never gets shorter: where it ends before what was seen, it is another one."""
+    monkeypatch.setattr("scitq.lib.connection.DOUBT_S", 0.0)
+    ends = {"engine": False, "position": 3, "lag": 1}
+
+    def answer(asked: Asked) -> Said:
+        if asked.path == "/ready":
+            ends["engine"] = len([one for one in there.asked if one.path == "/ready"]) > 1
+            return Said(dict(ends), 200)
+        return Said([], headers={"X-Scitq-Position": "3"})
+
+    with serving(answer) as there, Server(there.url) as server:
+        server._connection.expect(100)
+        assert server.tasks() == [] and server.position == 3
+        asked = [one.headers.get("x-scitq-position") for one in there.asked if one.path != "/ready"]
+        assert asked == ["100", "100", "3"], "while no engine leads nobody knows"
 
 
 def test_filters_travel_as_json_and_none_is_none() -> None:

@@ -113,6 +113,17 @@ def test_where_nothing_is_streamed_pages_are_asked_for(monkeypatch: pytest.Monke
         assert list(server.events(40, follow=False)) == world.log[40:]
 
 
+def test_a_server_that_was_away_is_listened_to_again_and_not_asked_again_and_again() -> None:
+    world = World([event(1, 1, "task-created")], {})
+
+    def answer(asked: Asked) -> Said:
+        return LOST if len(there.asked) <= 3 else world(asked)
+
+    with serving(answer) as there, Server(there.url) as server:
+        assert next(server.events())["position"] == 1
+        assert {asked.headers["accept"] for asked in there.asked} == {"text/event-stream"}
+
+
 def test_a_stream_that_somebody_keeps_back_is_given_up_for_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("scitq.lib.events.SILENCE_S", 0.05)
     world = World([event(1, 1, "task-paused")], {})
@@ -194,6 +205,46 @@ def test_a_task_that_nobody_knows_is_refused_and_one_that_is_deleted_meanwhile_i
 
     with serving(answer) as there, Server(there.url) as server:
         assert server.wait([4, 5]) == {4: "deleted", 5: "succeeded"}
+
+
+def test_one_that_was_deleted_before_is_deleted_and_not_a_mistake() -> None:
+    world = World([], {1: "succeeded", 2: "succeeded"})
+
+    def answer(asked: Asked) -> Said:
+        if urlsplit(asked.path).path == "/tasks/status":
+            return Said({"message": "task 2 was deleted"}, 404)
+        ids = [2] if asked.json.get("status") == ["deleted"] else [1]
+        return Said([world._row(id) for id in ids if id in asked.json["task_id"]])
+
+    with serving(answer) as there, Server(there.url) as server:
+        assert server.wait([1, 2]) == {1: "succeeded", 2: "deleted"}
+        with pytest.raises(ServerError):
+            server.wait([1, 2, 3])
+
+
+def test_waiting_is_over_in_time_also_when_the_server_went_away() -> None:
+    world = World([], {1: "waiting"})
+
+    def answer(asked: Asked) -> Said:
+        return LOST if urlsplit(asked.path).path == "/tasks/" else world(asked)
+
+    with serving(answer) as there, Server(there.url, get_timeout=1_000) as server:
+        assert server.wait([1], timeout=0.2) == {1: "waiting"}
+
+
+def test_waiting_goes_on_however_long_the_server_is_away() -> None:
+    world = World([event(1, 1, "task-released")], {1: "waiting"})
+    lost: list[Asked] = []
+
+    def answer(asked: Asked) -> Said:
+        if urlsplit(asked.path).path != "/tasks/" or len(lost) >= 5:
+            return world(asked)
+        lost.append(asked)
+        world.statuses[1] = "succeeded"
+        return LOST
+
+    with serving(answer) as there, Server(there.url, patience_s=0.0) as server:
+        assert server.wait([1]) == {1: "succeeded"}
 
 
 def test_what_waits_in_vain_is_not_waited_for() -> None:
