@@ -5,7 +5,18 @@ from __future__ import annotations
 import subprocess
 import sys
 
-MEASUREMENTS = ("replay", "memory", "append", "verify", "projections", "simulation", "spawn", "agent", "embedded")
+MEASUREMENTS = (
+    "replay",
+    "memory",
+    "append",
+    "verify",
+    "projections",
+    "simulation",
+    "bus",
+    "spawn",
+    "agent",
+    "embedded",
+)
 
 
 def main() -> int:

@@ -31,8 +31,8 @@ class Delivery(NamedTuple):
 
 
 class Consumer(Inbox[Delivery]):
-    """Takes from queues, the first-named first. What is not done when it is closed goes back to its queue, and what is
-    said of it afterwards is void."""
+    """Takes from queues, the first-named first. What is not done when it is closed, or when the broker is lost, goes
+    back to its queue, and what is said of it afterwards is void."""
 
     def done(self, tokens: Iterable[int]) -> None:
         raise NotImplementedError
@@ -53,12 +53,13 @@ class Mailbox(Inbox[Message]):
 
 class Bus(Protocol):
     def send(self, queue: Queue, body: bytes, headers: Mapping[str, str] = NO_HEADERS) -> None:
-        """Into a queue; BusUnavailable when it is full or out of reach, and then nothing was sent."""
+        """Into a queue; BusUnavailable when it is full or out of reach, and then nothing was sent. Names of headers do
+        not begin with `x-`: those are the broker's."""
 
     def consume(self, *queues: Queue) -> Consumer: ...
 
     def publish(self, channel: Channel, body: bytes, headers: Mapping[str, str] = NO_HEADERS) -> None:
-        """To everybody who follows the channel now."""
+        """To everybody who follows the channel now; while the bus is out of reach, nobody does."""
 
     def follow(self, channel: Channel) -> Inbox[Message]:
         """What is published from now on. It is bounded: when it overflows, the oldest messages are missing."""

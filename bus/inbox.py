@@ -23,6 +23,11 @@ class Inbox(Generic[T]):
         self.closed = False
         self.dropped = 0
 
+    @property
+    def waiting(self) -> int:
+        """How much is there to be taken now."""
+        return len(self._items)
+
     def put(self, item: T) -> None:
         """For the bus. When it is full the oldest goes: whoever reads is behind already."""
         with self._changed:

@@ -131,6 +131,11 @@ class _LocalConsumer(Consumer):
         for queue in queues.values():
             queue.consumers.append(self)
 
+    @property
+    def waiting(self) -> int:
+        with self._lock:
+            return 0 if self.closed else sum(len(queue.messages) for queue in self._queues.values())
+
     def look(self) -> None:
         """A queue has something new."""
         with self._changed:

@@ -7,6 +7,7 @@ from typing import NoReturn
 import pytest
 
 from tests.services.postgres import PostgresMissing, PrivatePostgres
+from tests.services.rabbitmq import PrivateRabbit, RabbitMissing
 
 
 @pytest.fixture(scope="session")
@@ -27,6 +28,27 @@ def _start_postgres() -> PrivatePostgres:
     try:
         return PrivatePostgres()
     except PostgresMissing as missing:
+        miss(str(missing))
+
+
+@pytest.fixture(scope="session")
+def rabbitmq() -> Iterator[PrivateRabbit]:
+    """A private RabbitMQ for the whole session; each test takes names with a prefix of its own."""
+    with _start_rabbitmq() as broker:
+        yield broker
+
+
+@pytest.fixture
+def doomed_rabbitmq() -> Iterator[PrivateRabbit]:
+    """A private RabbitMQ for one test, which may kill it."""
+    with _start_rabbitmq() as broker:
+        yield broker
+
+
+def _start_rabbitmq() -> PrivateRabbit:
+    try:
+        return PrivateRabbit()
+    except RabbitMissing as missing:
         miss(str(missing))
 
 

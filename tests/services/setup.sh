@@ -26,6 +26,36 @@ have_postgres || {
     install_postgres
 }
 
+have_rabbitmq() {
+    [ -x /usr/lib/rabbitmq/bin/rabbitmq-server ] || command -v rabbitmq-server >/dev/null
+}
+
+# Debian starts a broker (and Erlang's port mapper) when the packages arrive, and again at each boot. Nobody asked for
+# that here: while they are installed no service may start, and afterwards those that are new are disabled.
+install_rabbitmq() (
+    policy=/usr/sbin/policy-rc.d
+    units=(rabbitmq-server.service)
+    command -v epmd >/dev/null || units+=(epmd.service epmd.socket)
+    [ -e "$policy" ] && mv -f "$policy" "$policy.before-scitq"
+    trap 'rm -f "$policy"; [ ! -e "$policy.before-scitq" ] || mv -f "$policy.before-scitq" "$policy"' EXIT
+    printf '#!/bin/sh\nexit 101\n' >"$policy"
+    chmod 755 "$policy"
+    apt_install rabbitmq-server
+    if command -v systemctl >/dev/null; then
+        quietly systemctl disable "${units[@]}"
+    else
+        quietly update-rc.d rabbitmq-server disable
+    fi
+)
+
+have_rabbitmq || {
+    if ! can_apt; then
+        echo "The tests need RabbitMQ's programs: install them (Debian, as root: apt-get install rabbitmq-server)." >&2
+        exit 1
+    fi
+    install_rabbitmq
+}
+
 have_chromium() {
     command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null
 }

@@ -1,0 +1,272 @@
+"""A RabbitMQ of one's own: a fresh folder, free ports of 127.0.0.1, a child process that can be killed.
+
+    with PrivateRabbit() as rabbit:
+        bus = RabbitBus([rabbit.url])
+
+It has a port mapper (`epmd`) and a cookie of its own, so that it neither meets nor leaves behind another Erlang.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import psutil
+
+DEBIAN = Path("/usr/lib/rabbitmq/bin")
+START_S = 90.0
+STOP_S = 20.0
+COMMAND_S = 60.0
+KEPT = ("PATH", "LANG", "LC_ALL", "TMPDIR")
+QUIET = "+sbwt none +sbwtdcpu none +sbwtdio none"  # Erlang's schedulers spin while they wait, on cores of others
+GREETING = b"AMQP\0\0\x09\x01"
+
+
+class RabbitMissing(Exception):
+    """No RabbitMQ server on this machine; `make setup` installs it."""
+
+
+class RabbitFailed(Exception):
+    """A broker that did not come up, or a command that it refused; the text ends with what it said."""
+
+
+def find_programs() -> Path:
+    """The folder of `rabbitmq-server` and `rabbitmqctl`. Debian's in /usr/sbin change the user first: not those."""
+    if (DEBIAN / "rabbitmq-server").exists():
+        return DEBIAN
+    on_path = shutil.which("rabbitmq-server")
+    if on_path is None or shutil.which("epmd") is None:
+        raise RabbitMissing("RabbitMQ's server programs are not installed (make setup does it on Debian)")
+    return Path(on_path).resolve().parent
+
+
+class PrivateRabbit:
+    """One broker. `kill()`, `start()` and `wipe()` keep its ports, hence its URLs."""
+
+    def __init__(self, settings: Mapping[str, str] | None = None) -> None:
+        self._programs = find_programs()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._mapper: subprocess.Popen[bytes] | None = None
+        self._folder = Path(tempfile.mkdtemp(prefix="scitq-rabbitmq-"))
+        self._log = self._folder / "log"
+        self.port, self.tls_port, self._distribution_port, self._mapper_port = _free_ports(4)
+        self.authority = self._folder / "authority.pem"
+        try:
+            self._configure(dict(settings or {}))
+            self.start()
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    @property
+    def pid(self) -> int:
+        if self._process is None:
+            raise RabbitFailed("the broker is not running")
+        return self._process.pid
+
+    @property
+    def url(self) -> str:
+        return f"amqp://guest:guest@127.0.0.1:{self.port}/%2F"
+
+    @property
+    def tls_url(self) -> str:
+        """Its certificate is signed by `authority`, and for 127.0.0.1 only."""
+        return f"amqps://guest:guest@127.0.0.1:{self.tls_port}/%2F"
+
+    def start(self) -> None:
+        """Starts the broker and returns when it answers. Does nothing to one that runs."""
+        if self._process is not None:
+            return
+        with self._log.open("ab") as log:
+            if self._mapper is None:  # a child of ours; else Erlang leaves one behind for ever
+                self._mapper = subprocess.Popen(
+                    ["epmd", "-port", str(self._mapper_port), "-address", "127.0.0.1"],
+                    env=self._environ, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+                )  # fmt: skip
+            self._process = subprocess.Popen(
+                [str(self._programs / "rabbitmq-server")],
+                env=self._environ, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+                cwd=self._folder,
+            )  # fmt: skip
+        if not _holds_within(START_S, self._answers):
+            raise RabbitFailed(f"RabbitMQ does not answer after {START_S:.0f} s:\n{self._log_end()}")
+
+    def kill(self) -> None:
+        """The crash: SIGKILL. Returns when the broker and all its children are gone."""
+        if self._process is None:
+            return
+        process, self._process = self._process, None
+        family: list[psutil.Process] = []
+        try:
+            process.send_signal(signal.SIGSTOP)  # so that no child is born while they are counted
+            family = psutil.Process(process.pid).children(recursive=True)
+        except psutil.NoSuchProcess:
+            pass
+        process.kill()
+        process.wait()
+        # Children end by themselves when they see the broker gone; one that is busy is helped along.
+        if not _holds_within(5, lambda: not any(map(_lives, family))):
+            for child in filter(_lives, family):
+                child.kill()
+            if not _holds_within(STOP_S, lambda: not any(map(_lives, family))):
+                raise RabbitFailed(f"children of the killed broker live on: {family}")
+
+    def stop(self) -> None:
+        """In order."""
+        if self._process is None:
+            return
+        self._process.send_signal(signal.SIGTERM)
+        try:
+            self._process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            self.kill()
+        self._process = None
+
+    def wipe(self) -> None:
+        """Everything in it is lost, as when a machine is made anew: queues, exchanges, messages."""
+        self.kill()
+        shutil.rmtree(self._folder / "mnesia")
+        self.start()
+
+    def ctl(self, *words: str) -> str:
+        """What `rabbitmqctl` prints. It takes a second or two to start."""
+        done = subprocess.run(
+            [str(self._programs / "rabbitmqctl"), "--quiet", *words],
+            env=self._environ, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=COMMAND_S,
+            check=False,
+        )  # fmt: skip
+        if done.returncode != 0:
+            raise RabbitFailed(f"rabbitmqctl {words[0]} failed:\n{done.stdout}{done.stderr}")
+        return done.stdout
+
+    def settle(self) -> None:
+        """Write to disk what RabbitMQ 3.10 writes a second or two late: the names of its quorum queues. A crash before
+        that loses young ones, with all that was confirmed; a test of anything else does not want to see it."""
+        self.ctl("eval", "[dets:sync(T) || T <- dets:all()].")
+
+    def close(self) -> None:
+        """Stops the broker and removes its folder. For good."""
+        self.stop()
+        if self._mapper is not None:
+            self._mapper.kill()
+            self._mapper.wait()
+            self._mapper = None
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _configure(self, settings: Mapping[str, str]) -> None:
+        home, plugins = self._folder / "home", self._folder / "enabled_plugins"
+        home.mkdir()
+        cookie = home / ".erlang.cookie"
+        cookie.write_text(secrets.token_hex(16))
+        cookie.chmod(0o400)
+        plugins.write_text("[].")
+        self._certify()
+        options = {
+            "listeners.tcp.1": f"127.0.0.1:{self.port}",
+            "listeners.ssl.1": f"127.0.0.1:{self.tls_port}",
+            "ssl_options.cacertfile": str(self.authority),
+            "ssl_options.certfile": str(self._folder / "server.pem"),
+            "ssl_options.keyfile": str(self._folder / "server.key"),
+            "log.console": "false",
+            "disk_free_limit.absolute": "50MB",
+            "vm_memory_high_watermark.absolute": "1GB",
+        } | dict(settings)
+        config = self._folder / "rabbitmq.conf"
+        config.write_text("".join(f"{name} = {value}\n" for name, value in options.items()))
+        self._environ = {name: os.environ[name] for name in KEPT if name in os.environ} | {
+            "HOME": str(home),
+            "RABBITMQ_NODENAME": "scitq@localhost",
+            "RABBITMQ_CONF_ENV_FILE": os.devnull,
+            "RABBITMQ_CONFIG_FILE": str(config),
+            "RABBITMQ_ADVANCED_CONFIG_FILE": str(self._folder / "advanced.config"),
+            "RABBITMQ_ENABLED_PLUGINS_FILE": str(plugins),
+            "RABBITMQ_MNESIA_BASE": str(self._folder / "mnesia"),
+            "RABBITMQ_LOG_BASE": str(self._folder / "logs"),
+            "RABBITMQ_PID_FILE": str(self._folder / "pid"),
+            "RABBITMQ_DIST_PORT": str(self._distribution_port),
+            "ERL_EPMD_PORT": str(self._mapper_port),
+            "ERL_EPMD_ADDRESS": "127.0.0.1",
+            "RUNNING_UNDER_SYSTEMD": "true",  # the script then becomes the broker, and its pid the broker's
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1} "
+            f"-start_epmd false {QUIET}",
+        }
+
+    def _certify(self) -> None:
+        """An authority, and a certificate of it for 127.0.0.1."""
+        where = self._folder
+        (where / "extensions").write_text("subjectAltName=IP:127.0.0.1\n")
+        new = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "3650"]
+        for words in (
+            ["req", "-x509", *new, "-keyout", "authority.key", "-out", "authority.pem", "-subj", "/CN=test"],
+            ["req", *new[:-2], "-keyout", "server.key", "-out", "server.csr", "-subj", "/CN=broker"],
+            ["x509", "-req", "-in", "server.csr", "-CA", "authority.pem", "-CAkey", "authority.key", "-CAcreateserial",
+             "-days", "3650", "-extfile", "extensions", "-out", "server.pem"],
+        ):  # fmt: skip
+            done = subprocess.run(["openssl", *words], cwd=where, capture_output=True, text=True, check=False)
+            if done.returncode != 0:
+                raise RabbitFailed(f"openssl {words[0]} failed:\n{done.stderr}")
+
+    def _answers(self) -> bool:
+        if self._process is not None and self._process.poll() is not None:
+            code, self._process = self._process.returncode, None
+            raise RabbitFailed(f"RabbitMQ ended with {code}:\n{self._log_end()}")
+        return _answers_at(self.port)
+
+    def _log_end(self) -> str:
+        said = [path for path in (self._log, *sorted((self._folder / "logs").glob("*.log"))) if path.exists()]
+        return "\n".join(path.read_text(errors="replace")[-2000:] for path in said) or "(no log)"
+
+
+def _answers_at(port: int) -> bool:
+    try:
+        with socket.create_connection(("127.0.0.1", port), 1) as sock:
+            sock.settimeout(2)
+            sock.sendall(GREETING)
+            return bool(sock.recv(1))
+    except OSError:
+        return False
+
+
+def _free_ports(count: int) -> list[int]:
+    """Different ones: all are held until the last is known."""
+    probes = [socket.socket() for _ in range(count)]
+    try:
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [probe.getsockname()[1] for probe in probes]
+    finally:
+        for probe in probes:
+            probe.close()
+
+
+def _lives(process: psutil.Process) -> bool:
+    """False for a zombie too: it is dead, only nobody has asked for its exit code."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _holds_within(seconds: float, condition: Callable[[], bool]) -> bool:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
