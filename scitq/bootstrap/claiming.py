@@ -8,23 +8,36 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Final
 
+from scitq.bootstrap.roles import ROLES, Role
 from scitq.config import Settings
 from scitq.config.folders import make_private
 from scitq.errors import Rejected
 
+IN_PROCESS: Final = ("local:",)
+
 
 @contextmanager
-def claimed(settings: Settings) -> Iterator[socket.socket]:
-    """The socket, bound and listening: whoever connects from now on is served as soon as there is somebody to do it."""
-    if settings.bus != ("local:",):
-        raise Rejected("SCITQ_BUS names a broker, which this release cannot use yet: leave it at local:")
+def claimed(settings: Settings, roles: Collection[Role] = ROLES) -> Iterator[socket.socket | None]:
+    """The socket, bound and listening: whoever connects from now on is served as soon as there is somebody to do it.
+
+    Several processes can be one server only where they share a broker and a database that take several.
+    """
+    one_process = settings.bus == IN_PROCESS or not settings.store.startswith("postgres")
+    if one_process and set(roles) != set(ROLES):
+        raise Rejected(
+            "roles need a broker and a PostgreSQL store that their processes share: set SCITQ_BUS to amqp://… and "
+            "SCITQ_STORE to postgresql://…, or start the server without --role"
+        )
     signal.signal(signal.SIGTERM, _leave)
-    with _alone_in(settings.data), _listening(settings) as sock:
-        yield sock
+    with ExitStack() as stack:
+        if one_process:
+            stack.enter_context(_alone_in(settings.data))
+        yield stack.enter_context(_listening(settings)) if "web" in roles else None
 
 
 def _leave(number: int, frame: object) -> None:

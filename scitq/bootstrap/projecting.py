@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from concurrent.futures import Future
-from queue import Empty, SimpleQueue
 from threading import Event
 from typing import Final
 
@@ -19,13 +17,15 @@ from scitq.errors import Malformed, Rejected, ScitqError, StoreError, StoreUnava
 from scitq.projections import catalog, database
 from scitq.projections.following import ProjectionStopped
 from scitq.projections.runner import Projector
-from scitq.store.journal import open_journal
+from scitq.store.journal import Journal, open_journal
 from scitq.store.urls import shown
 
 log = logging.getLogger(__name__)
 
+ADDRESS: Final = "projections"
 LOOK_EVERY_S: Final = 1.0
 MOST_MESSAGES: Final = 200
+REBUILD_S: Final = 3_600.0
 GATHER_S: Final = 0.01
 BUSY: Final = 20
 """Events at once; the few of a single task are shown without delay."""
@@ -42,23 +42,17 @@ class ProjectionHost(Host):
         super().__init__(on_failure)
         self._events, self._views, self._bus = events, views, bus
         self._inbox = bus.follow("events")  # from now on: what comes while the projections catch up is not missed
-        self._wanted: SimpleQueue[tuple[str, Future[None]]] = SimpleQueue()
-        self._told = -1
+        self._orders = bus.mailbox()
+        self._orders.bind(ADDRESS)
         self._busy = False
         self.opened = Event()  # the tables are there, and can be read; or the thread has ended
-
-    def rebuild(self, name: str) -> Future[None]:
-        """Have a projection folded anew; the others wait meanwhile."""
-        done: Future[None] = Future()
-        self._wanted.put((name, done))
-        return done
 
     def _work(self) -> None:
         journal = open_journal(self._events)
         writer = database.writer(self._views)
         try:
             self._following = {one.name: Projector(one, writer, journal) for one in catalog.ALL}
-            self._keep()
+            self._keep(journal)
         except DatabaseError as error:
             if type(error) is not DatabaseError:  # its kinds are mistakes of ours; the thing itself is a damaged file
                 raise
@@ -69,7 +63,7 @@ class ProjectionHost(Host):
             writer.dispose()
             journal.close()
 
-    def _keep(self) -> None:
+    def _keep(self, journal: Journal) -> None:
         """Until it is stopped. The store may be away for a while: then everything is read from it again."""
         pause_s, behind = FIRST_PAUSE_S, True
         while not self._stop.is_set():
@@ -79,8 +73,8 @@ class ProjectionHost(Host):
                     self._each(Projector.catch_up)
                     behind = False
                 messages = self._gathered()
-                self._rebuild_what_is_wanted()
-                behind = not self._receive(messages)
+                self._take_orders()
+                behind = not self._receive(messages) or (not messages and self._is_behind(journal))
                 pause_s = FIRST_PAUSE_S
             except StoreUnavailable as error:
                 log.warning("the projections wait for the store", extra={"error": str(error).partition("\n")[0]})
@@ -92,6 +86,11 @@ class ProjectionHost(Host):
         if self._busy:
             self._stop.wait(GATHER_S)
         return self._inbox.take(MOST_MESSAGES, LOOK_EVERY_S)
+
+    def _is_behind(self, journal: Journal) -> bool:
+        """Nothing came: because nothing happened, or because it got lost. A look a second is told to everybody too."""
+        self._tell()
+        return any(one.position < journal.head().position for one in self._following.values())
 
     def _open(self) -> None:
         if not self.opened.is_set():
@@ -125,21 +124,18 @@ class ProjectionHost(Host):
             log.error("a projection has stopped; the others go on", extra={"reason": str(stopped)})
             self._following.pop(name, None)
 
-    def _rebuild_what_is_wanted(self) -> None:
-        while True:
-            try:
-                name, done = self._wanted.get_nowait()
-            except Empty:
-                return
+    def _take_orders(self) -> None:
+        """Fold a projection anew for whoever asked for it; the others wait meanwhile."""
+        for order in self._orders.take(MOST_MESSAGES, 0):
+            name, refusal = order.body.decode(errors="replace"), ""
             try:
                 self._rebuild(name)
-            except StoreUnavailable as error:
-                done.set_exception(error)
-                raise
             except ScitqError as error:
-                done.set_exception(error)
-            else:
-                done.set_result(None)
+                refusal = str(error)
+                if isinstance(error, StoreUnavailable):
+                    raise
+            finally:
+                self._bus.post(order.headers.get("reply_to", ""), refusal.encode())
 
     def _rebuild(self, name: str) -> None:
         projector = self._following.get(name)
@@ -149,9 +145,19 @@ class ProjectionHost(Host):
 
     def _tell(self) -> None:
         reached = min((projector.position for projector in self._following.values()), default=0)
-        if reached != self._told:
-            self._told = reached
-            self._bus.publish("views", b"", {"position": str(reached)})
+        self._bus.publish("views", b"", {"position": str(reached)})
 
     def _rouse(self) -> None:
         self._inbox.close()
+        self._orders.close()
+
+
+async def rebuild(bus: Bus, name: str) -> None:
+    """Have the process that keeps the projections fold one of them anew, and wait for it."""
+    with bus.mailbox() as answers:
+        bus.post(ADDRESS, name.encode(), {"reply_to": answers.address})
+        found = await answers.receive(1, REBUILD_S)
+    if not found:
+        raise Rejected("the process that keeps the projections does not answer")
+    if found[0].body:
+        raise Rejected(found[0].body.decode())

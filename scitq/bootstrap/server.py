@@ -1,4 +1,4 @@
-"""The server in one process: engine, projections and recorder in threads, the web in the main one."""
+"""A server, or some of its roles, in one process: the web in the main thread, each other part in one of its own."""
 
 from __future__ import annotations
 
@@ -8,60 +8,77 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Final, Protocol
 
-import uvicorn
 import uvloop
 
-import scitq
 from scitq import tokens
 from scitq.bootstrap import logs
-from scitq.bootstrap.claiming import claimed
-from scitq.bootstrap.connections import Http, Sweep, WebSocket
+from scitq.bootstrap.claiming import IN_PROCESS, claimed
 from scitq.bootstrap.engine import EngineHost
 from scitq.bootstrap.projecting import ProjectionHost
 from scitq.bootstrap.recording import RecorderHost
+from scitq.bootstrap.roles import ROLES, Role
 from scitq.bootstrap.threads import Host
-from scitq.bus import Inbox, Message
+from scitq.bootstrap.web import Web
+from scitq.bus import Bus, Inbox, Message
 from scitq.bus.local import LocalBus
+from scitq.bus.rabbitmq import RabbitBus
 from scitq.config import Settings
 from scitq.config.values import Token
-from scitq.errors import Rejected, ScitqError, StoreError
+from scitq.errors import Rejected, SchemaMismatch, ScitqError, StoreError, StoreUnavailable
 from scitq.projections import database
 from scitq.store.health import exists
 from scitq.store.journal import open_journal
 from scitq.store.output import open_output
 from scitq.store.upgrade import upgrade
 from scitq.store.urls import shown, store_urls
-from scitq.web.access import Access
-from scitq.web.app import create_app
-from scitq.web.services import Services
 
 log = logging.getLogger(__name__)
 
 OPEN_S: Final = 5.0
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 5.0
+MAKE_S: Final = 10.0
 STOP_S: Final = 8.0
-GOODBYE_S: Final = 1.5
-"""For so long an answer may still go on when the server stops."""
 SWITCH_S: Final = 0.001
 """How long a thread may keep the interpreter while others want it: five milliseconds, the default, can be felt."""
 
 
-def run(settings: Settings) -> int:
+def run(settings: Settings, roles: Collection[Role] = ROLES) -> int:
     """Serve until somebody says stop; the process' exit code."""
     logs.set_up(settings, of="scitq.server")
-    with claimed(settings) as sock:
-        return serve(settings, sock)
+    with claimed(settings, roles) as sock:
+        return serve(settings, sock, roles=roles)
 
 
-def serve(settings: Settings, sock: socket.socket, beside: Beside | None = None) -> int:
+def serve(
+    settings: Settings, sock: socket.socket | None, beside: Beside | None = None, roles: Collection[Role] = ROLES
+) -> int:
     """Serve on a socket that listens already."""
-    _prepare(settings.store)
+    _prepare_patiently(settings.store)
     token = settings.token or tokens.server_token(settings.data)
-    with _published(token, settings.host, sock.getsockname()[1]):
-        return Server(settings, token, sock, beside).serve()
+    with ExitStack() as stack:
+        if sock is not None:
+            stack.enter_context(_published(token, settings.host, sock.getsockname()[1]))
+        return Server(settings, token, sock, beside, roles).serve()
+
+
+def _prepare_patiently(store: str | None) -> None:
+    """A database that is away is waited for: it may be starting too. So is a schema that another process makes now."""
+    pause_s, made_by = FIRST_PAUSE_S, time.monotonic() + MAKE_S
+    while True:
+        try:
+            return _prepare(store)
+        except SchemaMismatch:
+            if store_urls(store).events.startswith("sqlite:") or time.monotonic() > made_by:
+                raise
+            time.sleep(FIRST_PAUSE_S)
+        except StoreUnavailable as error:
+            log.warning("the server waits for its store", extra={"reason": str(error).partition("\n")[0]})
+            time.sleep(pause_s)
+            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
 
 def _prepare(store: str | None) -> None:
@@ -96,36 +113,35 @@ class Beside(Protocol):
 
 
 class Server:
-    """All parts of a server, and their end."""
+    """Those parts of a server that its roles name, and their end. Without the role web there is no socket."""
 
-    def __init__(self, settings: Settings, token: Token, sock: socket.socket, beside: Beside | None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        token: Token,
+        sock: socket.socket | None,
+        beside: Beside | None,
+        roles: Collection[Role],
+    ) -> None:
         self.settings, self.token, self._sock, self._beside = settings, token, sock, beside
-        self.port: int = sock.getsockname()[1]
+        self.port = settings.port if sock is None else sock.getsockname()[1]
         self.code = 0
         self._ending: asyncio.Future[None] | None = None
-        self.bus = LocalBus()
+        self._stopped = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stopping, self._ready = asyncio.Event(), asyncio.Event()
+        self.bus: Bus = LocalBus() if settings.bus == IN_PROCESS else RabbitBus(settings.bus)
         store = store_urls(settings.store)
         self._views = database.reader(store.views)
-        self._projections = projections = ProjectionHost(store.events, store.views, self.bus, self._on_failure)
-        self._hosts: list[Host] = [
-            projections,
-            RecorderHost(store.output, store.views, self.bus, self._on_failure),
-            EngineHost(store.events, self.bus, self._on_failure),
-        ]
-        services = Services(
-            bus=self.bus,
-            views=self._views,
-            store=store,
-            access=Access(token, auth=settings.auth, trusted=settings.trusted, names=[settings.host]),
-            version=scitq.__version__,
-            rebuild=lambda name: asyncio.wrap_future(projections.rebuild(name)),
-        )
-        config = uvicorn.Config(
-            create_app(services), log_config=None, access_log=False, server_header=False, date_header=False,
-            http=Http, ws=WebSocket, ws_max_size=8 * 1024 * 1024, ws_per_message_deflate=False, ws_ping_interval=10.0,
-            ws_ping_timeout=20.0, proxy_headers=False, timeout_graceful_shutdown=3,
-        )  # fmt: skip
-        self._web = _Web(config, services)
+        self._hosts: list[Host] = []
+        if "projections" in roles:
+            self._hosts += [
+                ProjectionHost(store.events, store.views, self.bus, self._on_failure),
+                RecorderHost(store.output, store.views, self.bus, self._on_failure),
+            ]
+        if "engine" in roles:
+            self._hosts.append(EngineHost(store.events, self.bus, self._on_failure))
+        self._web = None if sock is None else Web(settings, token, self.bus, self._views)
 
     def serve(self) -> int:
         """Until SIGTERM or SIGINT, or until a part of it fails."""
@@ -139,37 +155,46 @@ class Server:
 
     def stop(self) -> None:
         """Let it end; from any thread."""
-        self._web.should_exit = True
+        self._stopped = True
+        if self._web is not None:
+            self._web.should_exit = True
+        if self._loop is not None:
+            with suppress(RuntimeError):  # it has ended
+                self._loop.call_soon_threadsafe(self._stopping.set)
 
     async def until_ready(self) -> None:
         """Until an engine leads: from then on commands are answered."""
         await self._ready.wait()
 
     async def _main(self) -> None:
-        loop = asyncio.get_running_loop()
+        self._loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._on_signal, number)
-        self._ready = asyncio.Event()
-        tasks = [
-            asyncio.ensure_future(self._announce(self.bus.follow("engine"))),
-            asyncio.ensure_future(Sweep(self._web.server_state).run()),
-        ]
+            self._loop.add_signal_handler(number, self._on_signal, number)
+        tasks = [asyncio.ensure_future(self._announce(self.bus.follow("engine")))]
         if self._beside is not None:
             tasks.append(asyncio.ensure_future(self._beside.run(self)))
         try:
-            self._projections.start()
-            await asyncio.to_thread(self._projections.opened.wait, OPEN_S)  # or the first question finds no tables
-            if self._web.should_exit:
+            await self._start_hosts()
+            if self._stopped:
                 return
-            for host in self._hosts[1:]:
-                host.start()
-            await self._web.serve([self._sock])
+            if self._web is not None and self._sock is not None:
+                await self._web.serve_on(self._sock)
+            else:
+                await self._stopping.wait()
         finally:
             for task in tasks:
                 task.cancel()
             for error in await asyncio.gather(*tasks, return_exceptions=True):
                 if isinstance(error, Exception):
                     self._on_failure("beside", error)
+
+    async def _start_hosts(self) -> None:
+        for host in self._hosts:
+            if self._stopped:
+                return
+            host.start()
+            if isinstance(host, ProjectionHost):
+                await asyncio.to_thread(host.opened.wait, OPEN_S)  # or the first question finds no tables
 
     async def _announce(self, beats: Inbox[Message]) -> None:
         with beats:
@@ -213,28 +238,6 @@ class Server:
         self.bus.close()
         self._views.dispose()
         log.info("the server has stopped")
-
-
-class _Web(uvicorn.Server):
-    """Signals are ours: uvicorn would raise them again after it has ended, over the heads of the other threads."""
-
-    def __init__(self, config: uvicorn.Config, services: Services) -> None:
-        super().__init__(config)
-        self._services = services
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        await self._services.end_streams()
-        asyncio.get_running_loop().call_later(GOODBYE_S, self._leave)
-        await super().shutdown(sockets)
-
-    def _leave(self) -> None:
-        """Those who are still there read nothing, or have not said what they want: they are not waited for."""
-        for connection in list(self.server_state.connections):
-            connection.transport.abort()
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
 
 
 @contextmanager

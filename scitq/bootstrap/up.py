@@ -35,6 +35,7 @@ def run(settings: Settings, concurrency: int, prefetch: int = 0, name: str | Non
     """Until Ctrl-C, which stops the tasks and gives them back, or SIGTERM, which leaves them running."""
     logs.set_up(settings, of="scitq.up")
     with claimed(settings) as sock:
+        assert sock is not None, "it has all roles"
         token = settings.token or tokens.server_token(settings.data)
         host = "127.0.0.1" if settings.host in ("0.0.0.0", "::") else settings.host  # noqa: S104
         url = f"http://[{host}]" if ":" in host else f"http://{host}"

@@ -195,12 +195,10 @@ def test_a_store_that_cannot_be_used_is_one_sentence(
     refused(machine, sentence, "server", "--port", "0")
 
 
-def test_a_folder_a_broker_or_an_address_that_cannot_be_used_is_one_sentence(tmp_path: Path) -> None:
+def test_a_folder_or_an_address_that_cannot_be_used_is_one_sentence(tmp_path: Path) -> None:
     tmp_path.joinpath("data").touch()
     for verb in ("server", "up"):
         refused(Machine(tmp_path), "Not a directory.*--data", verb, "--port", "0")
-    brokered = Machine(tmp_path / "brokered", SCITQ_BUS="amqp://somebody:secret@broker/")
-    refused(brokered, "SCITQ_BUS names a broker", "up", "--port", "0")
     refused(Machine(tmp_path / "astray"), "cannot listen.*--host", "up", "--port", "0", "--host", "192.0.2.7")
 
 

@@ -109,8 +109,9 @@ class Embedded:
         self._processes: list[Process] = []
         self._clients: list[Server[dict[str, Any]]] = []
 
-    def server(self) -> Process:
-        return self._started("server")
+    def server(self, *roles: str) -> Process:
+        """All of it, or these roles only, where broker and database are shared (SCITQ_BUS, SCITQ_STORE)."""
+        return self._started("server", *(word for role in roles for word in ("--role", role)))
 
     def worker(self, concurrency: int = 2, *options: str) -> Process:
         return self._started("worker", f"127.0.0.1:{self.port}", str(concurrency), *options)

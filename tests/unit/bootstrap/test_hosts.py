@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
 
+from scitq.bootstrap.projecting import rebuild
 from scitq.domain.messages import Heartbeat
 from scitq.domain.output_wire import Chunk, encode_chunk, parse_confirms
 from scitq.errors import Rejected
@@ -92,10 +94,10 @@ def test_a_message_of_events_that_cannot_be_read_costs_a_reading_of_the_log(tmp_
 def test_a_projection_is_rebuilt_while_the_server_serves(tmp_path: Path) -> None:
     with hosts(tmp_path) as system:
         last = system.ask("create-tasks", tasks=[{"command": "true"}] * 100)["answer"]["last"]
-        system.projections.rebuild("tasks").result(SOON_S)
+        asyncio.run(rebuild(system.bus, "tasks"))
         system.until_views_reach(last)
         with pytest.raises(Rejected, match="no projection 'nonsense'"):
-            system.projections.rebuild("nonsense").result(SOON_S)
+            asyncio.run(rebuild(system.bus, "nonsense"))
         last = system.ask("create-tasks", tasks=[{"command": "true"}])["answer"]["last"]
         system.until_views_reach(last)
 
