@@ -17,7 +17,7 @@ from typing import Any, Final, TypeVar
 import httpx
 
 from scitq.bootstrap.engine import EngineHost
-from scitq.bootstrap.projecting import ProjectionHost
+from scitq.bootstrap.projecting import ProjectionHost, rebuild
 from scitq.bus.local import LocalBus
 from scitq.config.values import Network, Token
 from scitq.domain import agent_wire, messages
@@ -96,7 +96,7 @@ class Whole:
 
     async def _rebuild(self, name: str) -> None:
         self.rebuilt.append(name)
-        await asyncio.wrap_future(self._projections.rebuild(name))
+        await rebuild(self.bus, name)
 
     def wait(self, doing: Coroutine[Any, Any, T]) -> T:
         """What a coroutine comes to, in the application's loop."""
