@@ -90,7 +90,8 @@ class ProjectionHost(Host):
     def _is_behind(self, journal: Journal) -> bool:
         """Nothing came: because nothing happened, or because it got lost. A look a second is told to everybody too."""
         self._tell()
-        return any(one.position < journal.head().position for one in self._following.values())
+        end = journal.head().position
+        return any(one.position < end for one in self._following.values())
 
     def _open(self) -> None:
         if not self.opened.is_set():
@@ -127,15 +128,12 @@ class ProjectionHost(Host):
     def _take_orders(self) -> None:
         """Fold a projection anew for whoever asked for it; the others wait meanwhile."""
         for order in self._orders.take(MOST_MESSAGES, 0):
-            name, refusal = order.body.decode(errors="replace"), ""
+            refusal = ""
             try:
-                self._rebuild(name)
+                self._rebuild(order.body.decode(errors="replace"))
             except ScitqError as error:
                 refusal = str(error)
-                if isinstance(error, StoreUnavailable):
-                    raise
-            finally:
-                self._bus.post(order.headers.get("reply_to", ""), refusal.encode())
+            self._bus.post(order.headers.get("reply_to", ""), refusal.encode())
 
     def _rebuild(self, name: str) -> None:
         projector = self._following.get(name)
