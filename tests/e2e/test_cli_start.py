@@ -14,7 +14,8 @@ import pytest
 
 from scitq.config.values import Token
 from scitq.credentials import Credentials
-from tests.services.scitq import Embedded, Machine, Process, embedded, eventually, free_port
+from tests.services.processes import free_ports
+from tests.services.scitq import Embedded, Machine, Process, embedded, eventually
 
 INVITATION = "scitq1.i.forged-forged-forged-forged"
 
@@ -51,7 +52,7 @@ def test_a_port_or_a_folder_that_is_taken_is_one_sentence(system: Embedded, tmp_
     other = Machine(tmp_path)
     taken = run(other, "server", "--port", str(system.port))
     assert taken.returncode == 1 and "cannot listen" in taken.stderr and "--port" in taken.stderr
-    folder = run(other, "server", "--port", str(free_port()), "--data", str(system.machine.data))
+    folder = run(other, "server", "--port", str(free_ports(1)[0]), "--data", str(system.machine.data))
     assert folder.returncode == 1 and "another server" in folder.stderr and "--data" in folder.stderr
 
 

@@ -11,18 +11,17 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import psutil
 from sqlalchemy import NullPool, create_engine
 from sqlalchemy.exc import OperationalError
+
+from tests.services.processes import free_ports, holds_within, kill_with_children
 
 SUPERUSER = "scitq"
 START_S = 60.0  # a start after a crash replays the write-ahead log first
@@ -60,7 +59,7 @@ class PrivatePostgres:
         self._folder = Path(tempfile.mkdtemp(prefix="scitq-postgres-"))
         self._data = self._folder / "data"
         self._log = self._folder / "log"
-        self.port = _free_port()
+        self.port = free_ports(1)[0]
         if "user" in self._identity:
             os.chown(self._folder, self._identity["user"], self._identity["group"])
         try:
@@ -110,7 +109,7 @@ class PrivatePostgres:
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/", start_new_session=True,
                 **self._identity,
             )  # fmt: skip
-        if not _holds_within(START_S, self._answers):
+        if not holds_within(START_S, self._answers):
             raise PostgresFailed(f"PostgreSQL does not answer after {START_S:.0f} s:\n{self._log_end()}")
 
     def kill(self) -> None:
@@ -118,20 +117,8 @@ class PrivatePostgres:
         if self._process is None:
             return
         process, self._process = self._process, None
-        family: list[psutil.Process] = []
-        try:
-            process.send_signal(signal.SIGSTOP)  # so that no child is born while they are counted
-            family = psutil.Process(process.pid).children(recursive=True)
-        except psutil.NoSuchProcess:
-            pass
-        process.kill()
-        process.wait()
-        # Children end by themselves when they see the postmaster gone; one that is busy is helped along.
-        if not _holds_within(5, lambda: not any(map(_lives, family))):
-            for child in filter(_lives, family):
-                child.kill()
-            if not _holds_within(STOP_S, lambda: not any(map(_lives, family))):
-                raise PostgresFailed(f"children of the killed postmaster live on: {family}")
+        if survivors := kill_with_children(process):
+            raise PostgresFailed(f"children of the killed postmaster live on: {survivors}")
 
     def stop(self) -> None:
         """A fast shutdown: open transactions are rolled back, a checkpoint is written."""
@@ -187,27 +174,3 @@ def _unprivileged() -> dict[str, Any]:
             continue
         return {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
     raise PostgresMissing("PostgreSQL refuses to run as root, and there is no user postgres or nobody")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def _lives(process: psutil.Process) -> bool:
-    """False for a zombie too: it is dead, only nobody has asked for its exit code."""
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
-
-
-def _holds_within(seconds: float, condition: Callable[[], bool]) -> bool:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.01)
-    return True

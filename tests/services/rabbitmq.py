@@ -15,13 +15,12 @@ import signal
 import socket
 import subprocess
 import tempfile
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import psutil
+from tests.services.processes import free_ports, holds_within, kill_with_children
 
 DEBIAN = Path("/usr/lib/rabbitmq/bin")
 START_S = 90.0
@@ -59,7 +58,7 @@ class PrivateRabbit:
         self._mapper: subprocess.Popen[bytes] | None = None
         self._folder = Path(tempfile.mkdtemp(prefix="scitq-rabbitmq-"))
         self._log = self._folder / "log"
-        self.port, self.tls_port, self._distribution_port, self._mapper_port = _free_ports(4)
+        self.port, self.tls_port, self._distribution_port, self._mapper_port = free_ports(4)
         self.authority = self._folder / "authority.pem"
         try:
             self._configure(dict(settings or {}))
@@ -104,7 +103,7 @@ class PrivateRabbit:
                 env=self._environ, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
                 cwd=self._folder,
             )  # fmt: skip
-        if not _holds_within(START_S, self._answers):
+        if not holds_within(START_S, self._answers):
             raise RabbitFailed(f"RabbitMQ does not answer after {START_S:.0f} s:\n{self._log_end()}")
 
     def kill(self) -> None:
@@ -112,20 +111,8 @@ class PrivateRabbit:
         if self._process is None:
             return
         process, self._process = self._process, None
-        family: list[psutil.Process] = []
-        try:
-            process.send_signal(signal.SIGSTOP)  # so that no child is born while they are counted
-            family = psutil.Process(process.pid).children(recursive=True)
-        except psutil.NoSuchProcess:
-            pass
-        process.kill()
-        process.wait()
-        # Children end by themselves when they see the broker gone; one that is busy is helped along.
-        if not _holds_within(5, lambda: not any(map(_lives, family))):
-            for child in filter(_lives, family):
-                child.kill()
-            if not _holds_within(STOP_S, lambda: not any(map(_lives, family))):
-                raise RabbitFailed(f"children of the killed broker live on: {family}")
+        if survivors := kill_with_children(process):
+            raise RabbitFailed(f"children of the killed broker live on: {survivors}")
 
     def stop(self) -> None:
         """In order."""
@@ -241,32 +228,3 @@ def _answers_at(port: int) -> bool:
             return bool(sock.recv(1))
     except OSError:
         return False
-
-
-def _free_ports(count: int) -> list[int]:
-    """Different ones: all are held until the last is known."""
-    probes = [socket.socket() for _ in range(count)]
-    try:
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in probes]
-    finally:
-        for probe in probes:
-            probe.close()
-
-
-def _lives(process: psutil.Process) -> bool:
-    """False for a zombie too: it is dead, only nobody has asked for its exit code."""
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
-
-
-def _holds_within(seconds: float, condition: Callable[[], bool]) -> bool:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.02)
-    return True

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from scitq.lib import Server
+from tests.services.processes import free_ports
 
 SOON_S = 60.0
 SCITQ = [sys.executable, "-m", "scitq"]
@@ -25,13 +25,6 @@ def eventually(true: Callable[[], object], what: str, within_s: float = SOON_S) 
     while not true():
         assert time.monotonic() < deadline, f"within {within_s} s: {what}"
         time.sleep(0.01)
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
 
 
 class Machine:
@@ -104,7 +97,7 @@ class Embedded:
     """A server and its workers on this machine."""
 
     def __init__(self, folder: Path, **settings: str) -> None:
-        self.port = free_port()
+        (self.port,) = free_ports(1)
         self.machine = Machine(folder, SCITQ_PORT=str(self.port), SCITQ_SERVER=f"127.0.0.1:{self.port}", **settings)
         self._processes: list[Process] = []
         self._clients: list[Server[dict[str, Any]]] = []

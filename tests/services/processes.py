@@ -1,0 +1,61 @@
+"""What private services have in common: free ports, waiting for a condition, and a death of which nothing is left."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable
+
+import psutil
+
+ALONE_S = 5.0
+END_S = 20.0
+
+
+def free_ports(count: int) -> list[int]:
+    """Different ones: all are held until the last is known."""
+    probes = [socket.socket() for _ in range(count)]
+    try:
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [probe.getsockname()[1] for probe in probes]
+    finally:
+        for probe in probes:
+            probe.close()
+
+
+def holds_within(seconds: float, condition: Callable[[], bool]) -> bool:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.01)
+    return True
+
+
+def kill_with_children(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
+    """SIGKILL. Returns when it and all its children are gone; the children that would not go, if there are any."""
+    family: list[psutil.Process] = []
+    try:
+        process.send_signal(signal.SIGSTOP)  # so that no child is born while they are counted
+        family = psutil.Process(process.pid).children(recursive=True)
+    except psutil.NoSuchProcess:
+        pass
+    process.kill()
+    process.wait()
+    # Children end by themselves when they see their parent gone; one that is busy is helped along.
+    if not holds_within(ALONE_S, lambda: not any(map(_lives, family))):
+        for child in filter(_lives, family):
+            child.kill()
+        holds_within(END_S, lambda: not any(map(_lives, family)))
+    return list(filter(_lives, family))
+
+
+def _lives(process: psutil.Process) -> bool:
+    """False for a zombie too: it is dead, only nobody has asked for its exit code."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
