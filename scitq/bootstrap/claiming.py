@@ -23,21 +23,26 @@ IN_PROCESS: Final = ("local:",)
 
 @contextmanager
 def claimed(settings: Settings, roles: Collection[Role] = ROLES) -> Iterator[socket.socket | None]:
-    """The socket, bound and listening: whoever connects from now on is served as soon as there is somebody to do it.
+    """The socket, bound and listening: whoever connects from now on is served as soon as there is somebody to do it."""
+    refuse_what_cannot_be_shared(settings, roles)
+    signal.signal(signal.SIGTERM, _leave)
+    with ExitStack() as stack:
+        if _one_process(settings):
+            stack.enter_context(_alone_in(settings.data))
+        yield stack.enter_context(_listening(settings)) if "web" in roles else None
 
-    Several processes can be one server only where they share a broker and a database that take several.
-    """
-    one_process = settings.bus == IN_PROCESS or not settings.store.startswith("postgres")
-    if one_process and set(roles) != set(ROLES):
+
+def refuse_what_cannot_be_shared(settings: Settings, roles: Collection[Role]) -> None:
+    """Several processes can be one server only where they share a broker and a database that take several."""
+    if _one_process(settings) and set(roles) != set(ROLES):
         raise Rejected(
             "roles need a broker and a PostgreSQL store that their processes share: set SCITQ_BUS to amqp://… and "
             "SCITQ_STORE to postgresql://…, or start the server without --role"
         )
-    signal.signal(signal.SIGTERM, _leave)
-    with ExitStack() as stack:
-        if one_process:
-            stack.enter_context(_alone_in(settings.data))
-        yield stack.enter_context(_listening(settings)) if "web" in roles else None
+
+
+def _one_process(settings: Settings) -> bool:
+    return settings.bus == IN_PROCESS or not settings.store.startswith("postgres")
 
 
 def _leave(number: int, frame: object) -> None:

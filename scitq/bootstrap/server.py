@@ -15,7 +15,7 @@ from typing import Final, Protocol
 import uvloop
 
 from scitq import tokens
-from scitq.bootstrap import logs
+from scitq.bootstrap import logs, service
 from scitq.bootstrap.claiming import IN_PROCESS, claimed
 from scitq.bootstrap.engine import EngineHost
 from scitq.bootstrap.projecting import ProjectionHost
@@ -58,11 +58,27 @@ def serve(
 ) -> int:
     """Serve on a socket that listens already."""
     _prepare_patiently(settings.store)
-    token = settings.token or tokens.server_token(settings.data)
+    token = shared_token(settings, roles)
     with ExitStack() as stack:
         if sock is not None:
             stack.enter_context(_published(token, settings.host, sock.getsockname()[1]))
         return Server(settings, token, sock, beside, roles).serve()
+
+
+def open_bus(settings: Settings) -> Bus:
+    return LocalBus() if settings.bus == IN_PROCESS else RabbitBus(settings.bus)
+
+
+def shared_token(settings: Settings, roles: Collection[Role]) -> Token:
+    """All processes of a server have the same: that of the settings, or of a folder that they share."""
+    if settings.token is not None:
+        return settings.token
+    if "web" in roles and set(roles) != set(ROLES):
+        log.info(
+            "the token is that of this machine's folder; web processes elsewhere need the same one as SCITQ_TOKEN",
+            extra={"folder": settings.data},
+        )
+    return tokens.server_token(settings.data)
 
 
 def _prepare_patiently(store: str | None) -> None:
@@ -70,18 +86,19 @@ def _prepare_patiently(store: str | None) -> None:
     pause_s, made_by = FIRST_PAUSE_S, time.monotonic() + MAKE_S
     while True:
         try:
-            return _prepare(store)
+            return prepare(store)
         except SchemaMismatch:
             if store_urls(store).events.startswith("sqlite:") or time.monotonic() > made_by:
                 raise
             time.sleep(FIRST_PAUSE_S)
         except StoreUnavailable as error:
             log.warning("the server waits for its store", extra={"reason": str(error).partition("\n")[0]})
+            service.tell(service.doing("waits for its store"))
             time.sleep(pause_s)
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
 
-def _prepare(store: str | None) -> None:
+def prepare(store: str | None) -> None:
     """Make the store where there is none. What is wrong with it is said here, once, and not by each of the parts."""
     urls = store_urls(store)
     if not exists(store):
@@ -130,7 +147,7 @@ class Server:
         self._stopped = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping, self._ready = asyncio.Event(), asyncio.Event()
-        self.bus: Bus = LocalBus() if settings.bus == IN_PROCESS else RabbitBus(settings.bus)
+        self.bus = open_bus(settings)
         store = store_urls(settings.store)
         self._views = database.reader(store.views)
         self._hosts: list[Host] = []
@@ -177,6 +194,7 @@ class Server:
             await self._start_hosts()
             if self._stopped:
                 return
+            service.tell(service.READY, service.doing("waits for an engine that leads"))
             if self._web is not None and self._sock is not None:
                 await self._web.serve_on(self._sock)
             else:
@@ -200,6 +218,7 @@ class Server:
         with beats:
             await beats.receive(1)
         log.info("the server is ready", extra={"host": self.settings.host, "port": self.port})
+        service.tell(service.doing("serves"))
         self._ready.set()
 
     def _on_signal(self, number: int) -> None:
@@ -228,6 +247,7 @@ class Server:
 
     def _end(self) -> None:
         """The engine first, so that what it says is still heard."""
+        service.tell(service.STOPPING)
         deadline = time.monotonic() + STOP_S
         for host in reversed(self._hosts):
             if not host.started:

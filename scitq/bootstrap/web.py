@@ -27,18 +27,23 @@ GOODBYE_S: Final = 1.5
 """For so long an answer may still go on when the server stops."""
 
 
+def services(settings: Settings, token: Token, bus: Bus, views: Engine) -> Services:
+    """What the application is given."""
+    return Services(
+        bus=bus,
+        views=views,
+        store=store_urls(settings.store),
+        access=Access(token, auth=settings.auth, trusted=settings.trusted, names=[settings.host]),
+        version=scitq.__version__,
+        rebuild=lambda name: rebuild(bus, name),
+    )
+
+
 class Web(uvicorn.Server):
     """Signals are ours: uvicorn would raise them again after it has ended, over the heads of the other threads."""
 
     def __init__(self, settings: Settings, token: Token, bus: Bus, views: Engine) -> None:
-        self._services = Services(
-            bus=bus,
-            views=views,
-            store=store_urls(settings.store),
-            access=Access(token, auth=settings.auth, trusted=settings.trusted, names=[settings.host]),
-            version=scitq.__version__,
-            rebuild=lambda name: rebuild(bus, name),
-        )
+        self._services = services(settings, token, bus, views)
         super().__init__(
             uvicorn.Config(
                 create_app(self._services), log_config=None, access_log=False, server_header=False, date_header=False,

@@ -11,6 +11,7 @@ import typer
 from scitq.cli import program
 from scitq.config import Settings, load
 from scitq.config.settings import DECLARED
+from scitq.config.template import template
 
 app = program.app("The settings, and where they come from.")
 
@@ -34,6 +35,12 @@ def config_show(json: Annotated[bool, typer.Option("--json", help="JSON instead 
         for name, value in settings.shown().items():
             print(f"{name}\t{value}\t{settings.sources[name]}")
     _print_notes(settings)
+
+
+@app.command("template")
+def config_template() -> None:
+    """Print a file of settings to fill in: each with what it is for and its default."""
+    sys.stdout.write(template())
 
 
 def configured_store(given: str | None) -> str:

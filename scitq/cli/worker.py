@@ -67,7 +67,7 @@ def worker_start(
     own_name = check_name(name or socket.gethostname())
 
     from scitq.agents.runtime import Options, run
-    from scitq.bootstrap import logs
+    from scitq.bootstrap import logs, service
 
     logs.set_up(settings, of="scitq.worker")
     make_private(settings.data)  # a server of this user may have it too, and would refuse one that is open to others
@@ -84,7 +84,9 @@ def worker_start(
         folder=folder,
         base=settings.base_workdir,
         give_back_on_interrupt=True,
+        on_connected=lambda number: service.tell(service.doing(f"is connected as worker {number}")),
     )
+    service.tell(service.READY, service.doing("connects to the server"))
     raise typer.Exit(run(options))
 
 
