@@ -28,7 +28,7 @@ from scitq.errors import AgentError, Malformed, OtherLog
 log = logging.getLogger(__name__)
 
 HEARTBEAT_S = HELLO_S = ANSWER_S = 5.0
-TOGETHER_S: Final = 0.003
+TOGETHER_S: Final = 0.01
 MOST_ALONE: Final = 4  # messages that go at once after a while of silence: a short task's start and end do not wait
 REFUSED_FOR_S = 35.0
 """For so long a new agent asks for its place: that of a dead one is free 30 s after it was last heard."""

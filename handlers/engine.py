@@ -26,6 +26,7 @@ from scitq.handlers.overlay import Instant, Loaded, Outcome, Overlay
 from scitq.handlers.patience import patiently
 from scitq.handlers.ports import Bus, Clock, Delivery, Journal, Post
 from scitq.handlers.standby import SNAPSHOT_EVERY, Standby
+from scitq.handlers.texts import KnownTexts
 from scitq.handlers.turn import Input, turn
 
 log = logging.getLogger(__name__)
@@ -48,6 +49,7 @@ class Engine:
         self._standby = Standby(journal, clock, holder, snapshot_every=snapshot_every)
         self.lease: Lease | None = None
         self._contacts = Contacts(0)
+        self._texts = KnownTexts()
         self._hash = GENESIS
         self._renewed = 0
         self._jumps: tuple[tuple[int, int], ...] = ()
@@ -132,8 +134,9 @@ class Engine:
         if envelopes:
             self._hash = envelopes[-1].hash
             await self._bus.publish(envelopes)
-        if outcome.messages:
-            await self._bus.tell(await self._posts(outcome, epoch))
+        posts = await self._posts(outcome, epoch)
+        if posts:
+            await self._bus.tell(posts)
         if outcome.replies:
             await self._bus.reply(outcome.replies)
         if deliveries:
@@ -141,7 +144,7 @@ class Engine:
 
     async def _posts(self, outcome: Outcome, epoch: int) -> list[Post]:
         """The turn's messages, one post for each agent, with the texts of the tasks assigned."""
-        texts = await loading.texts(self._journal, self._clock, outcome)
+        texts = await self._texts.assigned(self._journal, self._clock, self.state, outcome)
         posts: dict[tuple[int, str, str], Post] = {}
         for to in outcome.messages:
             key = (to.worker, to.incarnation, to.address)

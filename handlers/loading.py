@@ -1,25 +1,21 @@
-"""What a turn needs and memory does not hold is looked up before it, and what its messages need after it.
+"""What a turn needs and memory does not hold is looked up before it.
 
-One question for each kind: known answers, tasks that were forgotten because they ended, texts of the tasks assigned.
+One question for each kind: known answers, and tasks that were forgotten because they ended.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
 
 from scitq.domain import task as tasks
 from scitq.domain import wire
 from scitq.domain.commands import Command, CreateTasks, EraseTask, Request, RequireTasks, SteerTasks
-from scitq.domain.messages import Assign
 from scitq.domain.state import State
 from scitq.domain.task import TaskCreated, TaskEdited
-from scitq.handlers.overlay import Loaded, Outcome
+from scitq.handlers.overlay import Loaded
 from scitq.handlers.patience import patiently
 from scitq.handlers.ports import Clock, Journal
 from scitq.handlers.turn import Input
-
-TEXT_TYPES: Final = ("task-created", "task-edited")
 
 
 async def load(journal: Journal, clock: Clock, state: State, inputs: Sequence[Input]) -> Loaded:
@@ -78,25 +74,3 @@ def _remember(loaded: Loaded, recorded: wire.Recorded, erase: set[int]) -> None:
             loaded.tasks[event.task] = task
         if isinstance(event, TaskCreated | TaskEdited) and event.task in erase:
             loaded.texts[event.task] = (*loaded.texts.get(event.task, ()), recorded.position)
-
-
-async def texts(journal: Journal, clock: Clock, outcome: Outcome) -> dict[int, dict[str, Any]]:
-    """What to run, for each task assigned: from the turn's own events, the others from the log."""
-    wanted = {to.message.task for to in outcome.messages if isinstance(to.message, Assign)}
-    if not wanted:
-        return {}
-    edited = {one.event.task for one in outcome.events if isinstance(one.event, TaskEdited)}
-    found = {
-        one.event.task: tasks.texts(one.event)
-        for one in outcome.events
-        if isinstance(one.event, TaskCreated) and one.event.task in wanted - edited
-    }
-    streams = [tasks.stream(task) for task in sorted(wanted.difference(found))]
-    if streams:
-        for envelope in await patiently(clock, lambda: journal.read_streams(streams, TEXT_TYPES)):
-            event = wire.recorded(envelope).event
-            if isinstance(event, TaskCreated):
-                found[event.task] = tasks.texts(event)
-            elif isinstance(event, TaskEdited) and event.task in found:
-                found[event.task].update({k: v for k, v in event.changes.items() if k in found[event.task]})
-    return found

@@ -17,7 +17,8 @@ WAIT_S = 600
 def writer(url: str) -> Engine:
     """For projectors. SQLite gets a single connection: 3.40 can corrupt a file that two write to."""
     if not _is_sqlite(url):
-        engine = create_engine(url, pool_pre_ping=True)
+        # Every use is a transaction that ends by itself, and is repeated should the connection turn out to be broken.
+        engine = create_engine(url, pool_reset_on_return=None)
         event.listen(engine, "connect", _prepare_postgresql_writer)
         return engine
     engine = create_engine(url, pool_size=1, max_overflow=0, pool_timeout=WAIT_S)

@@ -10,7 +10,21 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, NamedTuple, NoReturn, Protocol
 
-from sqlalchemy import Connection, Engine, MetaData, Table, bindparam, delete, exc, func, insert, select, text, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    MetaData,
+    Table,
+    bindparam,
+    delete,
+    exc,
+    func,
+    insert,
+    select,
+    text,
+    update,
+)
 
 from scitq.domain.envelope import Envelope, Head
 from scitq.domain.wire import Recorded, recorded
@@ -52,6 +66,20 @@ def positions(connection: Connection) -> dict[str, Position]:
     return {row[0]: Position._make(row) for row in connection.execute(select(POSITIONS))}
 
 
+def is_that_of(projection: Projection[Any]) -> ColumnElement[bool]:
+    """The position of this version of it."""
+    return (POSITIONS.c.name == projection.name) & (POSITIONS.c.version == projection.version)
+
+
+@contextmanager
+def transaction(engine: Engine) -> Iterator[Connection]:
+    try:
+        with engine.begin() as connection:
+            yield connection
+    except (exc.OperationalError, exc.InterfaceError, exc.TimeoutError) as error:
+        raise StoreUnavailable(f"the read models cannot be written: {error}") from error
+
+
 class Projector(Follower):
     """`engine` comes from `database.writer`. Call `open` first, then `catch_up`, then `receive` what is published."""
 
@@ -60,7 +88,7 @@ class Projector(Follower):
         self.position = 0
         self._engine = engine
         self._journal = journal
-        self._mine = (POSITIONS.c.name == projection.name) & (POSITIONS.c.version == projection.version)
+        self._mine = is_that_of(projection)
         self._move_on = (
             update(POSITIONS)
             .where(self._mine & (POSITIONS.c.position == bindparam("here")))
@@ -91,22 +119,16 @@ class Projector(Follower):
         began = self.position
         super().catch_up(progress)
         if self.position - began >= MANY and self._engine.dialect.name == POSTGRESQL:
-            with self._transaction() as connection:  # or readers would be served by scans until autovacuum comes by
+            with transaction(
+                self._engine
+            ) as connection:  # or readers would be served by scans until autovacuum comes by
                 for shown in self.projection.tables:
                     connection.execute(text(f"ANALYZE {shown.table.name}"))
 
     @contextmanager
-    def _transaction(self) -> Iterator[Connection]:
-        try:
-            with self._engine.begin() as connection:
-                yield connection
-        except (exc.OperationalError, exc.InterfaceError, exc.TimeoutError) as error:
-            raise StoreUnavailable(f"the read models cannot be written: {error}") from error
-
-    @contextmanager
     def _set_up(self) -> Iterator[Connection]:
         """A transaction that no other process' set-up runs beside."""
-        with self._transaction() as connection:
+        with transaction(self._engine) as connection:
             if connection.dialect.name == POSTGRESQL:
                 connection.execute(select(func.pg_advisory_xact_lock(SET_UP_LOCK)))
             POSITIONS.create(connection, checkfirst=True)
@@ -136,7 +158,7 @@ class Projector(Follower):
     def _fold(self, events: Sequence[Recorded]) -> None:
         while events:
             reached = events[-1].position
-            with self._transaction() as connection:
+            with transaction(self._engine) as connection:
                 here = connection.execute(self._move_on, {"here": self.position, "reached": reached})
                 moved = here.rowcount != 1
                 if moved:
@@ -161,6 +183,6 @@ class Projector(Follower):
 
     def _stop(self, position: int, error: Exception) -> NoReturn:
         stopped = ProjectionStopped(self.projection.name, position, error)
-        with self._transaction() as connection:
+        with transaction(self._engine) as connection:
             connection.execute(update(POSITIONS).where(self._mine).values(stopped=str(stopped)))
         raise stopped from error

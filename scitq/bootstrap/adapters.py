@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Sequence
+from itertools import starmap
 from threading import Event
 from typing import Final
 
@@ -18,7 +19,7 @@ from scitq.bus import Delivery as Taken
 from scitq.domain import agent_wire, requests
 from scitq.domain.commands import Request
 from scitq.domain.envelope import Answer, Append, Envelope, Lease, pack
-from scitq.domain.messages import AgentHello, FromAgent, Welcome
+from scitq.domain.messages import AgentHello, FromAgent, Reports, Welcome
 from scitq.errors import Malformed, ScitqError
 from scitq.handlers.overlay import Reply
 from scitq.handlers.ports import Delivery, Post
@@ -26,6 +27,9 @@ from scitq.handlers.turn import Input
 from scitq.store.journal import Journal
 
 BEAT_S: Final = 0.5
+GATHER_S: Final = 0.008
+BUSY: Final = 8
+"""Reports at once. A turn costs more than a report: when many come, the next ones are gathered for a moment."""
 
 
 class Stopping(ScitqError):
@@ -89,6 +93,7 @@ class EngineBus:
         self._senders: defaultdict[str, list[str]] = defaultdict(list)
         self._position = 0
         self._beaten = 0.0
+        self._busy = False
 
     async def subscribe(self) -> None:
         self._consumer = self._bus.consume("reports", "commands")
@@ -101,10 +106,14 @@ class EngineBus:
     async def take(self, most: int, wait_s: float) -> list[Delivery]:
         assert self._consumer is not None, "the engine subscribes before it takes"
         self._beat()
+        if self._busy:
+            self._stop.wait(GATHER_S)
         found = self._consumer.take(most, wait_s)
         if self._stop.is_set():
             raise Stopping("the server is being stopped")
-        return [Delivery(input, one.token) for one in found if (input := self._read(one)) is not None]
+        inputs = [(input, one.token) for one in found if (input := self._read(one)) is not None]
+        self._busy = sum(len(input.reports) for input, _ in inputs if isinstance(input, Reports)) >= BUSY
+        return list(starmap(Delivery, inputs))
 
     def _read(self, one: Taken) -> Input | None:
         headers = one.message.headers

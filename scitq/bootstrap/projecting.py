@@ -17,6 +17,7 @@ from scitq.errors import Malformed, Rejected, ScitqError, StoreError, StoreUnava
 from scitq.projections import catalog, database
 from scitq.projections.following import ProjectionStopped
 from scitq.projections.runner import Projector
+from scitq.projections.together import Together
 from scitq.store.journal import Journal, open_journal
 from scitq.store.urls import shown
 
@@ -26,7 +27,7 @@ ADDRESS: Final = "projections"
 LOOK_EVERY_S: Final = 1.0
 MOST_MESSAGES: Final = 200
 REBUILD_S: Final = 3_600.0
-GATHER_S: Final = 0.01
+GATHER_S: Final = 0.02
 BUSY: Final = 20
 """Events at once; the few of a single task are shown without delay."""
 FIRST_PAUSE_S: Final = 0.1
@@ -52,6 +53,7 @@ class ProjectionHost(Host):
         writer = database.writer(self._views)
         try:
             self._following = {one.name: Projector(one, writer, journal) for one in catalog.ALL}
+            self._together = Together(writer, self._following.values())
             self._keep(journal)
         except DatabaseError as error:
             if type(error) is not DatabaseError:  # its kinds are mistakes of ours; the thing itself is a damaged file
@@ -109,7 +111,9 @@ class ProjectionHost(Host):
             log.warning("a message of events cannot be read; the log is read instead", extra={"error": str(error)})
             return False
         self._busy = len(events) >= BUSY
-        if events:
+        if events and len(self._following) == len(catalog.ALL) and self._together.receive(events):
+            self._tell()
+        elif events:
             self._each(lambda projector: projector.receive(events))
         return True
 

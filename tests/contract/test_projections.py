@@ -22,6 +22,7 @@ from scitq.projections.following import ProjectionStopped
 from scitq.projections.memory import MemoryProjector
 from scitq.projections.projection import Projection, Shown, table_of
 from scitq.projections.runner import Projector, positions
+from scitq.projections.together import Together
 from tests.services.postgres import PrivatePostgres
 from tests.unit.projections.world import World
 
@@ -289,3 +290,54 @@ def test_events_survive_the_wire_that_these_tests_send_them_through() -> None:
     erased = {position for event in world.log for position in getattr(event.event, "positions", ())}
     for event, envelope in zip(world.log, world.stored, strict=True):
         assert envelope.payload == (None if event.position in erased else encode(event.event))  # type: ignore[arg-type]
+
+
+# Together -----------------------------------------------------------------------------------------------------
+
+
+def everybody(engine: Engine, world: World) -> tuple[list[Projector], Together]:
+    projectors = [opened(projection, engine, world) for projection in ALL]
+    return projectors, Together(engine, projectors)
+
+
+def test_those_that_move_on_together_come_to_what_each_comes_to_by_itself(engine: Engine) -> None:
+    world = World(21)
+    projectors, together = everybody(engine, world)
+    for _ in range(8):
+        seen = len(world.log)
+        world.live_through(60)
+        assert together.receive(world.log[seen:])
+    assert {one.position for one in projectors} == {len(world.log)}
+    for one in projectors:
+        assert rows_in(engine, one.projection) == folded(one.projection, world)
+    with engine.connect() as connection:
+        assert {found.position for found in positions(connection).values()} == {len(world.log)}
+
+
+def test_where_one_cannot_go_on_nothing_is_changed_for_any(engine: Engine) -> None:
+    world = World(22).live_through(60)
+    projectors, together = everybody(engine, world)
+    assert together.receive(world.log)
+    good = len(world.log)
+    world.record("task-999", ex.ExecutionStarted(999, 999))  # of a task that never was
+    assert not together.receive(world.log[good:])
+    assert {one.position for one in projectors} == {good}
+    for one in projectors:
+        assert rows_in(engine, one.projection) == folded(one.projection, World(22).live_through(60))
+
+
+def test_they_part_as_soon_as_one_of_them_is_elsewhere(engine: Engine) -> None:
+    world = World(23).live_through(200)
+    projectors, together = everybody(engine, world)
+    first = world.log[:20]
+    projectors[0].receive(first)
+    assert not together.receive(first), "one has these already"
+    assert not together.receive(world.log[5:]), "what comes before is missing"
+    for one in projectors[1:]:
+        one.receive(first)
+    assert together.receive(world.log[20:40])
+    other, _ = everybody(engine, world)  # another process keeps them too, and is quicker
+    for one in other:
+        one.receive(world.log[40:50])
+    assert not together.receive(world.log[40:45])
+    assert {one.position for one in projectors} == {40}

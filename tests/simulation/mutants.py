@@ -20,7 +20,7 @@ from scitq.domain.messages import Assign, Cancel, Reports
 from scitq.domain.state import State
 from scitq.domain.task import ReleaseTask
 from scitq.errors import LeaseLost, OutcomeUnknown, Rejected, StoreUnavailable
-from scitq.handlers import agents, engine, leases, loading, overlay, reports, requirements, timeouts, users
+from scitq.handlers import agents, engine, leases, overlay, reports, requirements, texts, timeouts, users
 from scitq.handlers.actions import OnExecution, OnTask
 from scitq.handlers.contacts import Contact, Contacts
 from scitq.handlers.engine import Engine
@@ -251,7 +251,7 @@ def _nothing_again(state: State, execution: Any, status: str) -> list[Any]:
     return []
 
 
-async def _no_texts(journal: Any, clock: Any, outcome: Any) -> dict[int, Any]:
+async def _no_texts(known: Any, *turn: Any) -> dict[int, Any]:
     """Agents are told which task to run, but not what it is."""
     return {}
 
@@ -373,7 +373,7 @@ MUTANTS: dict[str, Mutant] = {
     "no re-offer": _patched(agents, "compare", _no_offer),
     "agent forgets what is over": agent_forgets_what_is_over,
     "pause and resume said once": _patched(leases, "_hold_or_go_on", _nothing_again),
-    "agents are not told what to run": _patched(loading, "texts", _no_texts),
+    "agents are not told what to run": _patched(texts.KnownTexts, "assigned", _no_texts),
     "agents do not listen to cancel": _patched(Agent, "_on_message", _deaf_to_cancel),
     "time limits taken short": _patched(timeouts, "watch", _too_early),
     "edge instead of level": _patched(State, "_touch_worker", _nobody_told),

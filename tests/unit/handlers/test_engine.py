@@ -30,6 +30,7 @@ from scitq.domain.snapshot import FINGERPRINT
 from scitq.domain.state import State
 from scitq.domain.worker import Hello, WorkerWentOffline
 from scitq.errors import LeaseLost, OutcomeUnknown, StoreUnavailable
+from scitq.handlers import texts as known_texts
 from scitq.handlers.engine import Engine
 from scitq.handlers.overlay import Reply
 from scitq.handlers.ports import Delivery, Post
@@ -376,6 +377,31 @@ def test_a_task_assigned_later_goes_out_with_its_texts_as_they_were_edited(leadi
     texts = assigned_texts(leading)
     assert (texts["command"], texts["container"]) == ("echo edited", None)
     assert "priority" not in texts
+
+
+def test_where_many_wait_their_texts_are_read_together(leading: Leading) -> None:
+    specs = tuple(TaskSpec(f"echo {number}") for number in range(100))
+    leading.done(CreateTasks(specs))
+    successor = Leading(leading.journal, leading.clock, "two")
+    leading.journal.release(1)
+    successor.start()
+    successor.turn(AgentHello(Hello("w", "spool")))
+    said: list[Any] = [m for post in successor.bus.posts for m in post.messages if isinstance(m, Assign)]
+    for number in range(100):
+        execution = said[number].execution
+        successor.turn(Reports(1, "spool", 2 * number + 1, 1, (ex.Started(execution), ex.Succeeded(execution))))
+        said += [m for post in successor.bus.posts for m in post.messages if isinstance(m, Assign)]
+    assert [one.texts["command"] for one in said] == [spec.command for spec in specs]
+    assert len(successor.store.streams_read) < 5
+
+
+def test_few_texts_are_kept_and_those_of_the_newest(leading: Leading, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(known_texts, "MOST_CHARS", 50)
+    leading.done(CreateTasks(tuple(TaskSpec(f"echo {number:010}") for number in range(20))))
+    for number in range(20):
+        leading.turn(AgentHello(Hello(f"w{number}", f"spool-{number}")))
+        assert assigned_texts(leading)["command"] == f"echo {number:010}"
+        assert leading.engine._texts._chars <= 50 + 20 * known_texts.SOON
 
 
 def test_an_edit_in_the_very_turn_of_the_assignment_counts(leading: Leading) -> None:
