@@ -19,7 +19,7 @@ from typing import Any
 
 import psutil
 
-from bench.peers import hyperqueue
+from bench.peers import HYPERQUEUE, measure
 from scitq.lib import Server
 from tests.services.scitq import Embedded, embedded
 
@@ -46,7 +46,10 @@ def main() -> None:
         for number in range(given.rounds):
             ours.append(_throughput(folder / f"ours{number}", given.tasks, given.slots))
             if not given.no_peer:
-                theirs.append(hyperqueue(given.tasks, given.slots, folder / f"hq{number}"))
+                seen = measure(
+                    HYPERQUEUE, "throughput", tasks=given.tasks, slots=given.slots, folder=folder / f"hq{number}"
+                )
+                theirs.append(seen["tasks/s"])
             print(
                 f"round {number + 1}: scitq {ours[-1]:.0f}/s" + (f", HyperQueue {theirs[-1]:.0f}/s" if theirs else ""),
                 flush=True,

@@ -1,0 +1,237 @@
+"""A million waiting tasks on RabbitMQ and PostgreSQL: `python -m bench.million [--finished 1000000] [--shapes]`.
+
+    submission      through `tasks_create`, in tenths, and how far the views were behind when the last was created
+    scheduling      tasks a second by one worker with 10,000 waiting, then with a million
+    pages           what people and scripts ask for, while a million wait
+    restart         the engine killed and started; then the whole server
+    memory          of each role
+
+`--finished` writes so many ended tasks into the log first: the past must not cost memory. `--shapes` adds a chain, a
+wide fan-in and a thousand batches. Rows are printed as they are found, and written to `bench/results/` in the end.
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import statistics
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+from sqlalchemy import NullPool, create_engine, text
+
+from bench.durable import LONG_S, Durable, durable, per_task, services
+from bench.past import write_past
+from bench.real import work_folder
+from bench.table import Findings
+from scitq.lib import Server
+from tests.services.scitq import eventually
+
+SLOTS: Final = 4
+FEW: Final = 10_000
+WARM: Final = 500
+ASKED: Final = 9
+"""How often a page is asked for; the median counts."""
+SHAPE: Final = 100_000
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--waiting", type=int, default=1_000_000)
+    parser.add_argument("--finished", type=int, default=0, help="tasks that ended before")
+    parser.add_argument("--run", type=int, default=4_000, help="tasks of each measurement of scheduling")
+    parser.add_argument("--shapes", action="store_true", help="also a chain, a wide fan-in, a thousand batches")
+    parser.add_argument("--folder", type=Path, default=Path("/dev/shm"), help="for the work folders")
+    given = parser.parse_args()
+    found = Findings("million", f"`python -m bench.million {' '.join(sys.argv[1:])}`")
+    with (
+        work_folder(given.folder) as folder,
+        found.part("the rest"),
+        services() as (postgres, rabbit),
+        durable(folder, postgres, rabbit) as system,
+    ):
+        if given.finished:
+            took = write_past(system.machine.environ["SCITQ_STORE"], given.finished)
+            found.row(f"{given.finished:,} ended tasks written into the log", "", f"{took:.0f} s")
+        _measure(system, given, found)
+    found.write()
+    return found.code
+
+
+def _measure(system: Durable, given: argparse.Namespace, found: Findings) -> None:
+    system.start()
+    client = system.client()
+    eventually(client.ready, "the server is ready", LONG_S)
+    found.row("views reach the end of the log", "", f"{system.until_shown():.1f} s after the start")
+    found.row("engine, nothing waiting", "", f"{system.rss_mib('engine'):.0f} MiB")
+    rates: list[float] = []
+    with found.part("scheduling, few waiting"):
+        client.tasks_create({"command": "true"} for _ in range(FEW + given.run))
+        system.until_shown()
+        system.worker(SLOTS)
+        rates.append(_scheduled(system, client, given.run, f"with {FEW:,} waiting", found))
+        _clear(system, client)
+    with found.part("submission"):
+        _submit(system, client, given.waiting, found)
+    with found.part("pages"):
+        _pages(system, given.waiting, found)
+    with found.part("restart"):
+        _restart(system, found)
+    with found.part("scheduling, many waiting"):
+        rates.append(_scheduled(system, client, given.run, f"with {given.waiting:,} waiting", found))
+        found.row("many, of the rate with few", "≥ 80 %", f"{rates[1] / rates[0]:.0%}", rates[1] >= 0.8 * rates[0])
+    if given.shapes:
+        with found.part("shapes"):
+            _shapes(system, client, found)
+
+
+def _clear(system: Durable, client: Server[dict[str, Any]]) -> None:
+    """The rest of the few ends: from here on, the batch is stopped."""
+    client.batch_go("Default")
+    eventually(lambda: _counts(client)["pending"] == 0, "the few have run", LONG_S)
+    client.batch_stop("Default")
+    system.until_shown()
+
+
+def _counts(client: Server[dict[str, Any]], batch: str = "Default") -> dict[str, int]:
+    found = next((one for one in client.batches() if one["batch"] == batch), {})
+    return {name: int(found.get(name) or 0) for name in ("pending", "waiting", "succeeded", "failed", "tasks")}
+
+
+def _scheduled(system: Durable, client: Server[dict[str, Any]], tasks: int, when: str, found: Findings) -> float:
+    """Tasks a second, from the times in the log; and what each cost our processes."""
+    done, begin, before = _counts(client)["succeeded"], system.positions()[1], system.spent()
+    client.batch_go("Default")
+    eventually(lambda: _counts(client)["succeeded"] >= done + tasks, f"{tasks} tasks have run", LONG_S)
+    client.batch_stop("Default")
+    times = _ends(system, begin)
+    cost = per_task(before, system.spent(), len(times))
+    rate = (len(times) - WARM) / ((times[-1] - times[WARM]) / 1e6)
+    found.row(f"tasks a second {when}", "", f"{rate:,.0f}")
+    used = ", ".join(f"{name} {spent.both:.2f}" for name, spent in sorted(cost.items()))
+    found.row(f"CPU, ms a task, {when}", "", used)
+    return rate
+
+
+def _ends(system: Durable, after: int) -> list[int]:
+    """When tasks succeeded, behind that position of the log."""
+    engine = create_engine(system.machine.environ["SCITQ_STORE"], poolclass=NullPool)
+    asked = text("SELECT time FROM events WHERE position > :after AND type = 'execution-succeeded' ORDER BY position")
+    with engine.connect() as connection:
+        return list(connection.execute(asked, {"after": after}).scalars())
+
+
+def _submit(system: Durable, client: Server[dict[str, Any]], count: int, found: Findings) -> None:
+    marks: list[float] = []
+    begin = time.monotonic()
+
+    def progress(created: int) -> None:
+        if created >= (len(marks) + 1) * count // 10:
+            marks.append(time.monotonic() - begin)
+            found.say(f"{created:,} submitted after {marks[-1]:.1f} s; engine {system.rss_mib('engine'):.0f} MiB")
+
+    client.tasks_create(({"command": f"true {number}"} for number in range(count)), progress=progress)
+    took = time.monotonic() - begin
+    shown, end = system.positions()
+    rate = count / took
+    parts = [count / 10 / (b - a) for a, b in zip([0.0, *marks], marks, strict=False)]
+    found.row(f"submission of {count:,}", "≥ 10,000/s", f"{rate:,.0f}/s", rate >= 10_000)
+    found.row("its slowest and fastest tenth", "steady", f"{min(parts):,.0f}/s, {max(parts):,.0f}/s")
+    found.row("views behind when the last was created", "", f"{end - shown:,} events")
+    found.row("until they had caught up", "", f"{system.until_shown():.1f} s")
+    for role, bar in (("engine", 700.0), ("projections", None), ("web", None)):
+        rss = system.rss_mib(role)
+        found.row(
+            f"{role}, {count:,} waiting", f"≤ {bar:.0f} MiB" if bar else "", f"{rss:.0f} MiB", not bar or rss <= bar
+        )
+
+
+def _pages(system: Durable, count: int, found: Findings) -> None:
+    asked: dict[str, tuple[str, dict[str, Any]]] = {
+        "tasks, first page": ("/tasks/", {"limit": 100}),
+        "tasks, newest first": ("/tasks/", {"limit": 100, "reverse": "true"}),
+        "tasks by status pending": ("/tasks/", {"limit": 100, "status": "pending"}),
+        "tasks by status failed (there is none)": ("/tasks/", {"limit": 100, "status": "failed"}),
+        "tasks by status running, newest first": ("/tasks/", {"limit": 100, "status": "running", "reverse": "true"}),
+        "tasks by batch": ("/tasks/", {"limit": 100, "batch": "Default"}),
+        "tasks of a batch that is not there": ("/tasks/", {"limit": 100, "batch": "nothing"}),
+        "tasks by batch and status": ("/tasks/", {"limit": 100, "batch": "Default", "status": "failed"}),
+        "tasks by name (there is none)": ("/tasks/", {"limit": 100, "name": "nobody"}),
+        "tasks, deep page": ("/tasks/", {"limit": 100, "after": count - 200}),
+        "tasks by status, deep page": ("/tasks/", {"limit": 100, "after": count - 200, "status": "pending"}),
+        "executions, first page": ("/executions/", {"limit": 100}),
+        "executions, newest first": ("/executions/", {"limit": 100, "reverse": "true"}),
+        "executions of a batch, newest first": ("/executions/", {"limit": 100, "batch": "Default", "reverse": "true"}),
+        "executions by status failed": ("/executions/", {"limit": 100, "status": "failed"}),
+        "latest executions": ("/executions/", {"limit": 100, "latest": "true"}),
+        "batches": ("/batch/", {}),
+        "workers": ("/workers/", {}),
+        "one task": (f"/tasks/{count // 2}", {}),
+        "the page": ("/ui/", {}),
+    }
+    for name, (path, query) in asked.items():
+        spent = [_asked(system, path, query) for _ in range(ASKED)]
+        median = statistics.median(spent)
+        found.row(name, "≤ 100 ms", f"{median:.1f} ms (at most {max(spent):.0f})", median <= 100)
+
+
+def _asked(system: Durable, path: str, query: dict[str, Any]) -> float:
+    begin = time.perf_counter()
+    system.ask(path, params=query)
+    return 1e3 * (time.perf_counter() - begin)
+
+
+def _restart(system: Durable, found: Findings) -> None:
+    """Until a command is answered; killed, an engine leaves its lease to run out first."""
+    for what, roles in (("engine", ("engine",)), ("the whole server", ("engine", "projections", "web"))):
+        for how, number in (("killed", signal.SIGKILL), ("ended in order", signal.SIGTERM)):
+            system.end(*roles, number=number)
+            begin = time.monotonic()
+            system.start(*roles)
+            eventually(lambda: _takes_commands(system), "a command is answered", LONG_S)
+            took = time.monotonic() - begin
+            found.row(f"{what} {how}, started, a command answered", "≤ 10 s", f"{took:.1f} s", took <= 10)
+    system.until_shown()
+    found.row("engine after its restart", "≤ 700 MiB", f"{(rss := system.rss_mib('engine')):.0f} MiB", rss <= 700)
+
+
+def _takes_commands(system: Durable) -> bool:
+    try:
+        system.ask("/batch/nobody/stop", "PUT", json={}, timeout=1)
+    except httpx.HTTPError:
+        return False
+    return True
+
+
+def _shapes(system: Durable, client: Server[dict[str, Any]], found: Findings) -> None:
+    for name, tasks in (
+        (f"chain of {SHAPE:,}", _chain()),
+        (f"one that requires {SHAPE:,}", _fan_in()),
+        ("1,000 batches of 100", ({"command": "true", "batch": f"batch {n % 1_000}"} for n in range(SHAPE))),
+    ):
+        begin = time.monotonic()
+        count = len(client.tasks_create(tasks))
+        took = time.monotonic() - begin
+        found.row(f"submission: {name}", "", f"{count / took:,.0f}/s")
+    found.row("views caught up after that", "", f"{system.until_shown():.1f} s")
+    found.row("engine with these too", "", f"{system.rss_mib('engine'):.0f} MiB")
+
+
+def _chain() -> Iterator[dict[str, Any]]:
+    yield {"command": "true", "batch": "chain"}
+    for number in range(1, SHAPE):
+        yield {"command": "true", "batch": "chain", "required_task_ids": [-number]}
+
+
+def _fan_in() -> Iterator[dict[str, Any]]:
+    for _ in range(SHAPE):
+        yield {"command": "true", "batch": "fan"}
+    yield {"command": "true", "batch": "fan", "required_task_ids": [-n for n in range(1, SHAPE + 1)]}
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
