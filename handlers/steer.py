@@ -106,7 +106,8 @@ def _erase(turn: Overlay, command: EraseTask) -> list[int]:
         raise Rejected(f"task {command.task} is required by tasks that still wait")
     turn.record(PayloadErased(command.task, positions, command.reason))
     turn.outcome.erasures.extend(Erasure(position, turn.state.position) for position in positions)
-    turn.state.drop(turn.loaded.tasks, command.task)
+    for known in (turn.loaded.tasks, turn.state.just_ended):
+        turn.state.drop(known, command.task)
     turn.state.put(turn.loaded.erased, command.task, None)
     return list(positions)
 

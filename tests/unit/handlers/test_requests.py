@@ -89,6 +89,17 @@ def test_the_texts_of_an_ended_task_are_erased_once(server: Server) -> None:
     server.refused(SteerTasks((task,), tasks.RelaunchTask()), "was erased")
 
 
+def test_a_task_that_ended_in_the_same_turn_is_erased_once_too(server: Server) -> None:
+    task, execution = started(server)
+    report = server.reports(1, ex.Succeeded(execution))
+    erase, again = (server.request(EraseTask(task, "asked to")) for _ in range(2))
+    relaunch = server.request(SteerTasks((task,), tasks.RelaunchTask()))
+    outcome = server.turn(report, erase, again, relaunch)
+    first, second, third = outcome.replies
+    assert first.answer is not None and len(outcome.erasures) == 1
+    assert "was erased before" in (second.refusal or "") and "was erased" in (third.refusal or "")
+
+
 def test_a_task_that_has_not_ended_is_not_erased(server: Server) -> None:
     task, _ = started(server)
     server.refused(EraseTask(task, "asked to"), "only one that has ended")
