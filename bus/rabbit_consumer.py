@@ -19,6 +19,7 @@ from scitq.bus.rabbit_lanes import Outgoing
 from scitq.bus.rabbit_link import Link, guarded
 from scitq.bus.rabbit_publisher import Publisher, headers_of
 from scitq.bus.rabbit_topology import Names, declare
+from scitq.bus.rabbit_users import USER, speaker
 from scitq.errors import BusUnavailable
 
 log = logging.getLogger(__name__)
@@ -199,19 +200,31 @@ class RabbitConsumer(Consumer):
             if channel is not self._channel:
                 return
             tag = method.delivery_tag or 0
+            headers = headers_of(properties)
+            try:
+                user = speaker(queue, method.routing_key or "", properties.user_id)
+            except ValueError as error:
+                self._take(tag, queue, Message(body, headers))
+                self._park(tag, str(error))
+                return
+            if user is not None:
+                headers = {USER: user}  # whatever else it says of itself is its own invention
             self._hear(queue, time.monotonic())
-            if properties.type == CANARY:
+            if user is None and properties.type == CANARY:
                 channel.basic_ack(tag)
                 return
-            token = self._number << TAG_BITS | tag
-            self._open[tag] = delivery = Delivery(token, queue, Message(body, headers_of(properties)))
-            self._counts[queue] = self._counts.get(queue, 0) + 1
+            delivery = self._take(tag, queue, Message(body, headers))
             with self._changed:
                 if not self.closed:
                     self._arrived[queue].append(delivery)
                     self._rouse()
 
         return arrived
+
+    def _take(self, tag: int, queue: Queue, message: Message) -> Delivery:
+        self._open[tag] = delivery = Delivery(self._number << TAG_BITS | tag, queue, message)
+        self._counts[queue] = self._counts.get(queue, 0) + 1
+        return delivery
 
     def _hear(self, queue: Queue, now: float) -> None:
         self._due[queue] = now + SING_EVERY_S

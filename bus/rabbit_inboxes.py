@@ -121,7 +121,7 @@ class Inboxes:
             self._canary = f"canary.{secrets.token_hex(8)}"
             self._sung = 0.0
             self._unheard.clear()
-            channel.queue_declare(self._queue, exclusive=True, auto_delete=True, arguments=_bounds(MOST_POSTED))
+            channel.queue_declare(self._queue, exclusive=True, auto_delete=True, arguments=bounds(MOST_POSTED))
             for exchange in (self._names.posts, self._names.channels):
                 channel.queue_bind(self._queue, exchange, self._canary)
             channel.basic_consume(self._queue, guarded(self._posted), auto_ack=True)
@@ -189,7 +189,7 @@ class Inboxes:
         if follower.closed:
             return
         follower.name = name = f"{self._names.channels}.{follower.topic}.{secrets.token_hex(8)}"
-        channel.queue_declare(name, exclusive=True, auto_delete=True, arguments=_bounds(MOST_FOLLOWED))
+        channel.queue_declare(name, exclusive=True, auto_delete=True, arguments=bounds(MOST_FOLLOWED))
         channel.queue_bind(name, self._names.channels, follower.topic)
 
         @guarded
@@ -228,5 +228,5 @@ class Inboxes:
         self._link.fail("a queue of ours was deleted there")
 
 
-def _bounds(most: int) -> dict[str, Any]:
+def bounds(most: int = MOST_POSTED) -> dict[str, Any]:
     return {"x-max-length": most, "x-max-length-bytes": MOST_QUEUED_BYTES, "x-overflow": "drop-head"}

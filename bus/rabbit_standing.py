@@ -68,6 +68,8 @@ def sentence(error: BaseException, user: str, vhost: str) -> tuple[str, bool]:
     match error:
         case exceptions.ProbableAuthenticationError():
             return f"it does not accept the password of the user {user!r}", True
+        case exceptions.ProbableAccessDeniedError() if "connection limit" in str(error):
+            return f"the user {user!r} has as many connections as it may", False
         case exceptions.ProbableAccessDeniedError():
             return f"it has no virtual host {vhost!r}, or the user {user!r} may not use it", True
         case exceptions.ChannelClosedByBroker() if error.reply_code == 406:

@@ -1,8 +1,8 @@
 """The names of a server on a broker, and what stands under them. docs/decisions/0010-rabbitmq.md says why.
 
-in       (topic)   ──reports──▶ queue reports        what comes for the server: quorum queues
-                   ──commands─▶ queue commands
-                   ──output───▶ queue output
+in       (topic)   ──reports.#─▶ queue reports       what comes for the server: quorum queues
+                   ──commands──▶ queue commands
+                   ──output.#──▶ queue output
 parked   (fanout)  ───────────▶ queue parked         what could not be understood, or came too often
 channels (topic)   ──events…──▶ one queue a follower
 posts    (topic)   ──address──▶ one queue a process
@@ -16,6 +16,8 @@ from typing import Any, Final
 from pika.channel import Channel
 
 QUEUES: Final = ("reports", "commands", "output")
+SPOKEN: Final = ("reports", "output")
+"""Into these agents may write that speak with the broker themselves, each under a key of its own behind the dot."""
 DELIVERY_LIMIT: Final = 1_000
 """A fuse against what crashes its reader; every restart of a reader with it in hand counts, and is harmless."""
 MOST_BYTES: Final = 1024**3
@@ -61,4 +63,5 @@ def declare_queue(channel: Channel, names: Names, queue: str, then: Callable[[],
         "x-dead-letter-strategy": "at-least-once",
     }
     channel.queue_declare(names.queue(queue), durable=True, arguments=arguments)
-    channel.queue_bind(names.queue(queue), names.inbound, queue, callback=None if then is None else lambda _: then())
+    key = f"{queue}.#" if queue in SPOKEN else queue
+    channel.queue_bind(names.queue(queue), names.inbound, key, callback=None if then is None else lambda _: then())

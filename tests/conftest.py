@@ -45,9 +45,16 @@ def doomed_rabbitmq() -> Iterator[PrivateRabbit]:
         yield broker
 
 
-def _start_rabbitmq() -> PrivateRabbit:
+@pytest.fixture(scope="module")
+def managed_rabbitmq() -> Iterator[PrivateRabbit]:
+    """A private RabbitMQ with its management API; each test takes names with a prefix of its own."""
+    with _start_rabbitmq(management=True) as broker:
+        yield broker
+
+
+def _start_rabbitmq(*, management: bool = False) -> PrivateRabbit:
     try:
-        return PrivateRabbit()
+        return PrivateRabbit(management=management)
     except RabbitMissing as missing:
         miss(str(missing))
 

@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from scitq.credentials import INVITED_S, LONGEST_S, NAME_BYTES, SHORTEST_S, Credentials
 from scitq.web import forms
-from scitq.web.errors import conflict
+from scitq.web.errors import conflict, forbidden
 from scitq.web.routing import Answer, Call, Route, json
 
 
@@ -42,6 +42,17 @@ class Credential(BaseModel):
     name: str
 
 
+class BrokerUser(BaseModel):
+    """`keys`: under which it writes to the exchange, by what it sends. The addresses have no user in them."""
+
+    addresses: list[str]
+    user: str
+    password: str
+    exchange: str
+    queue: str
+    keys: dict[str, str]
+
+
 def invite(call: Call) -> Response:
     form: Invite = call.form
     now = int(time.time())
@@ -53,6 +64,18 @@ def invite(call: Call) -> Response:
 def enrol(call: Call) -> Response:
     form: Enrol = call.form
     return json({"credential": _credentials(call).for_worker(form.name), "name": form.name}, 201)
+
+
+async def broker(call: Call) -> Response:
+    """Every time with a new password: an agent that has lost its own, or whose broker has lost all, asks again."""
+    form: Enrol = call.form
+    users, own = call.services.broker, call.caller.worker
+    if users is None:
+        raise conflict("this server gives out no users of its broker: agents reach it through its gateway")
+    if own not in (None, form.name):
+        raise forbidden(f"this credential is for worker {own!r}, not for {form.name!r}")
+    account = await call.services.run(users.make, form.name)
+    return json(account._asdict(), 201)
 
 
 def _credentials(call: Call) -> Credentials:
@@ -81,6 +104,16 @@ ROUTES = [
         "Exchange an invitation for the credential of one worker",
         form=Enrol,
         answers={201: Answer("The credential, for the gateway only", Credential)},
+        example={"name": "node7"},
+    ),
+    Route(
+        "POST",
+        "/workers/broker",
+        "worker",
+        broker,
+        "Give a worker a user of the broker, with a new password",
+        form=Enrol,
+        answers={201: Answer("The user, and where and how it may speak", BrokerUser)},
         example={"name": "node7"},
     ),
 ]

@@ -23,6 +23,7 @@ from scitq.bus.bus import Queue
 from scitq.domain.agent_wire import parse_from_agent
 from scitq.domain.messages import AgentHello
 from scitq.domain.output_wire import parse_chunk
+from scitq.domain.speaker import Speaker
 from scitq.errors import BusUnavailable, Malformed
 from scitq.web.errors import bad_request, response
 from scitq.web.routing import Session, Socket
@@ -79,6 +80,7 @@ class Connection:
         self._agent: tuple[str, str] | None = None  # the name and incarnation it introduced itself with
         self._worker = 0  # its id, once it is welcomed
         self._speaking = self._reply
+        self._speaker = Speaker(f"worker {name!r}", may_be=lambda found: name in (None, found), is_worker=self._is)
 
     @property
     def who(self) -> dict[str, object]:
@@ -127,18 +129,19 @@ class Connection:
     def _admit(self, body: bytes) -> dict[str, str]:
         """The headers under which a message goes on. The engine parses the same bytes with the same function."""
         message = parse_from_agent(body)
+        if not isinstance(message, AgentHello):
+            self._known()
+        self._speaker.check(message)
         if isinstance(message, AgentHello):
             hello = message.hello
-            if self._name is not None and hello.name != self._name:
-                raise Refused(f"this credential is for worker {self._name!r}, not for {hello.name!r}")
             self._agent = self._agent or (hello.name, hello.incarnation)
             if self._agent != (hello.name, hello.incarnation):
                 raise Refused("a connection speaks for one agent, and another one said hello before on this one")
             return self._reply
-        headers = self._known()
-        if self._agent is None or (message.worker, message.incarnation) != (self._worker, self._agent[1]):
-            raise Refused(f"this connection is not that of worker {message.worker} in this incarnation")
-        return headers
+        return self._speaking
+
+    def _is(self, worker: int, incarnation: str) -> bool:
+        return self._agent is not None and (worker, incarnation) == (self._worker, self._agent[1])
 
     def _known(self) -> dict[str, str]:
         if not self._worker:

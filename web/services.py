@@ -14,6 +14,7 @@ from typing import Any, Protocol, TypeVar, cast
 from sqlalchemy import Engine
 
 from scitq.bus import Bus
+from scitq.bus.rabbit_admin import BrokerUsers
 from scitq.store.journal import Journal
 from scitq.store.output import OutputLog
 from scitq.store.urls import StoreUrls
@@ -50,7 +51,8 @@ class Heard:
 
 
 class Services:
-    """`views` is `projections.database.reader(store.views)`; `rebuild(name)` asks the projections to fold one anew."""
+    """`views` is `projections.database.reader(store.views)`; `rebuild(name)` asks the projections to fold one anew;
+    `broker` makes users for agents, where there is a broker that may be asked to."""
 
     def __init__(
         self,
@@ -61,10 +63,12 @@ class Services:
         access: Access,
         version: str,
         rebuild: Callable[[str], Awaitable[None]],
+        broker: BrokerUsers | None = None,
     ) -> None:
         self.bus, self.views, self.store, self.access, self.version, self.rebuild = (
             bus, views, store, access, version, rebuild
         )  # fmt: skip
+        self.broker = broker
         self.started = time.time_ns() // 1000
         self.heard = Heard()
         self.commands = Commands(bus)
@@ -117,3 +121,5 @@ class Services:
         await self.freshness.close()
         await self.commands.close()
         self._threads.close()
+        if self.broker is not None:
+            self.broker.close()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import starmap
 from threading import Event
 from typing import Final
@@ -16,10 +16,13 @@ import orjson
 
 from scitq.bus import Bus, Consumer
 from scitq.bus import Delivery as Taken
+from scitq.bus.rabbit_users import USER, is_user, is_user_of
 from scitq.domain import agent_wire, requests
 from scitq.domain.commands import Request
 from scitq.domain.envelope import Answer, Append, Envelope, Lease, pack
-from scitq.domain.messages import AgentHello, FromAgent, Reports, Welcome
+from scitq.domain.messages import AgentHello, Reports, Welcome
+from scitq.domain.speaker import Speaker
+from scitq.domain.state import State
 from scitq.errors import Malformed, ScitqError
 from scitq.handlers.overlay import Reply
 from scitq.handlers.ports import Delivery, Post
@@ -94,6 +97,8 @@ class EngineBus:
         self._position = 0
         self._beaten = 0.0
         self._busy = False
+        self.state: Callable[[], State] = State  # what the engine knows; set when there is one
+        self._direct: dict[int, tuple[str, str]] = {}  # incarnation and address of agents that speak with the broker
 
     async def subscribe(self) -> None:
         self._consumer = self._bus.consume("reports", "commands")
@@ -122,8 +127,14 @@ class EngineBus:
                 request = requests.parse(one.message.body, headers.get("actor", "user"))
                 self._senders[request.id].append(headers.get("reply_to", ""))
                 return request
-            message = agent_wire.parse_from_agent(one.message.body, headers.get("reply_to", ""))
-            _check_sender(message, headers.get("worker"), headers.get("name"))
+            user = headers.get(USER)
+            message = agent_wire.parse_from_agent(one.message.body, user or headers.get("reply_to", ""))
+            if user is None:
+                _by_gateway(headers).check(message)
+            else:
+                _by_broker(user, self.state()).check(message)
+                if not isinstance(message, AgentHello):
+                    self._direct[message.worker] = (message.incarnation, user)
             return message
         except Malformed as error:
             self._refuse(one, error)
@@ -159,9 +170,18 @@ class EngineBus:
             headers = {"worker": str(post.worker), "incarnation": post.incarnation}
             if any(isinstance(message, Welcome) for message in post.messages):
                 headers["welcome"] = "1"
-            address = post.address or f"worker.{post.worker}.{post.incarnation}"
+                self._direct.pop(post.worker, None)
+                if is_user(post.address):
+                    self._direct[post.worker] = (post.incarnation, post.address)
+            address = post.address or self._address_of(post)
             body = agent_wire.encode_post(post.epoch, post.worker, post.incarnation, post.messages)
             self._bus.post(address, body, headers)
+
+    def _address_of(self, post: Post) -> str:
+        """A gateway binds the address of the worker it carries for. An agent on the broker may bind nothing: it is
+        posted to where it was heard last, and one that this engine has not heard yet speaks within some seconds."""
+        incarnation, address = self._direct.get(post.worker, ("", ""))
+        return address if incarnation == post.incarnation else f"worker.{post.worker}.{post.incarnation}"
 
     async def reply(self, replies: Sequence[Reply]) -> None:
         for reply in replies:
@@ -175,10 +195,22 @@ def _reply(reply: Reply) -> bytes:
     return orjson.dumps({"request": reply.request, "answer": answer, "refusal": reply.refusal})
 
 
-def _check_sender(message: FromAgent, worker: str | None, name: str | None) -> None:
-    """An agent speaks for the worker as which it was welcomed, and under the name its credential is for."""
-    if isinstance(message, AgentHello):
-        if name is not None and message.hello.name != name:
-            raise Malformed("an agent said hello under a name that its credential is not for")
-    elif worker is not None and str(message.worker) != worker:
-        raise Malformed(f"an agent that was welcomed as worker {worker} speaks for worker {message.worker}")
+def _by_gateway(headers: Mapping[str, str]) -> Speaker:
+    """Whom the gateway has admitted."""
+    name, worker = headers.get("name"), headers.get("worker")
+    return Speaker(
+        f"worker {name!r}",
+        may_be=lambda found: name is None or found == name,
+        is_worker=lambda id, _: worker is None or str(id) == worker,
+    )
+
+
+def _by_broker(user: str, state: State) -> Speaker:
+    """Whose user the broker says it is. A number that was given once is never given again: a worker that is not known
+    was deleted, and is asked to say hello."""
+
+    def is_worker(id: int, incarnation: str) -> bool:
+        worker = state.workers.get(id)
+        return id <= state.last_worker if worker is None else is_user_of(user, worker.name)
+
+    return Speaker(f"the broker user {user!r}", may_be=lambda name: is_user_of(user, name), is_worker=is_worker)

@@ -32,6 +32,7 @@ class EngineHost(Host):
         journal = open_journal(self._url)
         holder = f"{socket.gethostname()}:{os.getpid()}"
         engine = Engine(StoreJournal(journal), self._bus, SystemClock(self._stop), holder)
+        self._bus.state = lambda: engine.state
         try:
             asyncio.run(engine.run())
         except Stopping:

@@ -13,10 +13,11 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from scitq.bootstrap.threads import Host
-from scitq.bus import Bus, Delivery
+from scitq.bus import Bus, Delivery, Message
+from scitq.bus.rabbit_users import USER, is_user_of
 from scitq.domain.output_wire import Chunk, Confirm, encode_confirms, parse_chunk
 from scitq.errors import Malformed, OutcomeUnknown, StoreUnavailable
-from scitq.projections import database, executions
+from scitq.projections import database, executions, workers
 from scitq.store.output import OutputLog, open_output
 
 log = logging.getLogger(__name__)
@@ -39,6 +40,7 @@ class RecorderHost(Host):
         self._output, self._views, self._bus = output, views, bus
         self._consumer = bus.consume("output")
         self._owners: dict[int, int] = {}
+        self._names: dict[int, str] = {}  # of those workers
         self._early: list[tuple[float, Delivery, Chunk]] = []  # of executions that the views do not show yet
 
     def _work(self) -> None:
@@ -71,12 +73,19 @@ class RecorderHost(Host):
             owner = self._owners.get(chunk.execution)
             if owner is None and now < until:
                 self._early.append((until, one, chunk))
-            elif one.message.headers.get("worker") == str(owner):
+            elif owner is not None and self._is(owner, one.message):
                 ready.append((one, chunk))
             else:
                 self._consumer.park(one.token, f"execution {chunk.execution} is not this worker's")
         if ready:
             self._write(store, ready)
+
+    def _is(self, owner: int, message: Message) -> bool:
+        """Whether that worker sent it: the gateway or the broker has said so."""
+        user = message.headers.get(USER)
+        if user is not None:
+            return is_user_of(user, self._names.get(owner, ""))
+        return message.headers.get("worker") == str(owner)
 
     def _learn(self, views: Engine, ids: Collection[int]) -> None:
         """Whose executions these are."""
@@ -88,6 +97,8 @@ class RecorderHost(Host):
         with views.connect() as connection:
             for row in executions.page(connection, ids=unknown, deleted=True, limit=len(unknown)):
                 self._owners[row.execution.id] = row.execution.worker
+            if strangers := {self._owners[id] for id in unknown if id in self._owners} - self._names.keys():
+                self._names |= {one.worker.id: one.worker.name for one in workers.every(connection, ids=strangers)}
 
     def _write(self, store: OutputLog, ready: list[tuple[Delivery, Chunk]]) -> None:
         chunks = [chunk for _, chunk in ready]
@@ -103,7 +114,8 @@ class RecorderHost(Host):
                 pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
         confirms: defaultdict[str, set[tuple[int, int]]] = defaultdict(set)
         for one, chunk in ready:
-            confirms[one.message.headers.get("reply_to", "")].add((chunk.execution, chunk.stream))
+            headers = one.message.headers
+            confirms[headers.get(USER) or headers.get("reply_to", "")].add((chunk.execution, chunk.stream))
         for address, keys in confirms.items():
             body = encode_confirms(Confirm(*key, seen[key]) for key in sorted(keys))
             self._bus.post(address, body, {"kind": "confirm"})

@@ -4,5 +4,5 @@ from __future__ import annotations
 
 from typing import Final, Literal, get_args
 
-Role = Literal["engine", "projections", "web"]
+Role = Literal["engine", "projections", "effects", "web"]
 ROLES: Final[tuple[Role, ...]] = get_args(Role)

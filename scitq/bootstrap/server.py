@@ -17,6 +17,7 @@ import uvloop
 from scitq import tokens
 from scitq.bootstrap import logs, service
 from scitq.bootstrap.claiming import IN_PROCESS, claimed
+from scitq.bootstrap.effects import EffectsHost, broker_users
 from scitq.bootstrap.engine import EngineHost
 from scitq.bootstrap.projecting import ProjectionHost
 from scitq.bootstrap.recording import RecorderHost
@@ -156,6 +157,10 @@ class Server:
                 ProjectionHost(store.events, store.views, self.bus, self._on_failure),
                 RecorderHost(store.output, store.views, self.bus, self._on_failure),
             ]
+        if "effects" in roles and (users := broker_users(settings)) is not None:
+            self._hosts.append(EffectsHost(users, store.views, self.bus, self._on_failure))
+        elif set(roles) == {"effects"}:
+            log.warning("this process has nothing to do: SCITQ_BUS_ADMIN is not set")
         if "engine" in roles:
             self._hosts.append(EngineHost(store.events, self.bus, self._on_failure))
         self._web = None if sock is None else Web(settings, token, self.bus, self._views)

@@ -13,6 +13,7 @@ from sqlalchemy import Engine
 
 import scitq
 from scitq.bootstrap.connections import Http, Sweep, WebSocket
+from scitq.bootstrap.effects import broker_users
 from scitq.bootstrap.projecting import rebuild
 from scitq.bus import Bus
 from scitq.config import Settings
@@ -36,6 +37,7 @@ def services(settings: Settings, token: Token, bus: Bus, views: Engine) -> Servi
         access=Access(token, auth=settings.auth, trusted=settings.trusted, names=[settings.host]),
         version=scitq.__version__,
         rebuild=lambda name: rebuild(bus, name),
+        broker=broker_users(settings),
     )
 
 

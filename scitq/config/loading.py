@@ -56,6 +56,9 @@ def load(
             found[attribute] = one.default.of(found, environ)
         else:
             found[attribute] = None if one.default is None else one.kind.read(one.default)
+    for name in ("SCITQ_BUS_ADMIN", "SCITQ_BUS_PUBLIC"):
+        if name in given and found["bus"] == ("local:",):
+            raise Malformed(f"{name} ({given[name].source}) is about a broker, and SCITQ_BUS is local: set that too")
     notes += _dangers(found, given)
     sources = {name: given[name].source if name in given else "default" for name in NAMES}
     return Settings(**found, sources=MappingProxyType(sources), notes=tuple(notes))

@@ -17,6 +17,8 @@ SCRATCH = Path("/scratch")
 
 STORE = Kind("sqlite:///folder, postgresql://user:password@host/database, or the path of a folder", values.store)
 BUS = Kind("local:, or amqp:// and amqps:// addresses separated by commas (in a password, %2C)", values.bus)
+ADMIN = Kind("http://user:password@host:port, or https, of the management API of the broker", values.admin)
+BROKERS = Kind("amqp:// and amqps:// addresses without user and password, separated by commas", values.brokers)
 HOST = Kind("a host name or an IP address", values.host)
 PORT = Kind("a number from 1 to 65535, or 0 for any free port", lambda text: values.number(text, 0, 65_535))
 SERVER = Kind("[scheme://][x:TOKEN@]host[:port] with the scheme http or https", values.server)
@@ -57,6 +59,17 @@ class Settings:
     bus: tuple[str, ...] = setting(
         "SCITQ_BUS", BUS, "local:",
         "What carries messages: the server's own process, or a RabbitMQ broker at any of these addresses.",
+        Hidden.PASSWORD,
+    )  # fmt: skip
+    bus_admin: str | None = setting(
+        "SCITQ_BUS_ADMIN", ADMIN, None,
+        "The management API of the broker, by which a server makes broker users for agents that talk to it directly; "
+        "without it agents use the server's gateway.",
+        Hidden.PASSWORD,
+    )  # fmt: skip
+    bus_public: tuple[str, ...] | None = setting(
+        "SCITQ_BUS_PUBLIC", BROKERS, None,
+        "The addresses of the brokers as agents see them, when they are others than those in `SCITQ_BUS`.",
         Hidden.PASSWORD,
     )  # fmt: skip
     host: str = setting("SCITQ_HOST", HOST, "127.0.0.1", "The address on which a server listens.")

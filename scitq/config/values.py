@@ -134,6 +134,23 @@ def bus(text: str) -> tuple[str, ...]:
     return urls
 
 
+def admin(text: str) -> str:
+    """Of the management API of a broker."""
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or parts.query or parts.fragment or not parts.hostname or parts.port == 0:
+        raise ValueError("not an address of it")
+    host(f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname)
+    return text
+
+
+def brokers(text: str) -> tuple[str, ...]:
+    """As others see them, without a user: each has its own."""
+    found = bus(text)
+    if any(url == "local:" or "@" in urlsplit(url).netloc for url in found):
+        raise ValueError("not the public address of a broker")
+    return found
+
+
 def networks(text: str) -> tuple[Network, ...]:
     return tuple(ipaddress.ip_network(part) for part in re.split(r"[,\s]+", text) if part)
 

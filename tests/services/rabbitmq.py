@@ -52,13 +52,14 @@ def find_programs() -> Path:
 class PrivateRabbit:
     """One broker. `kill()`, `start()` and `wipe()` keep its ports, hence its URLs."""
 
-    def __init__(self, settings: Mapping[str, str] | None = None) -> None:
+    def __init__(self, settings: Mapping[str, str] | None = None, *, management: bool = False) -> None:
         self._programs = find_programs()
         self._process: subprocess.Popen[bytes] | None = None
         self._mapper: subprocess.Popen[bytes] | None = None
         self._folder = Path(tempfile.mkdtemp(prefix="scitq-rabbitmq-"))
         self._log = self._folder / "log"
-        self.port, self.tls_port, self._distribution_port, self._mapper_port = free_ports(4)
+        self.port, self.tls_port, self._distribution_port, self._mapper_port, self._admin_port = free_ports(5)
+        self._management = management
         self.authority = self._folder / "authority.pem"
         try:
             self._configure(dict(settings or {}))
@@ -87,6 +88,11 @@ class PrivateRabbit:
     def tls_url(self) -> str:
         """Its certificate is signed by `authority`, and for 127.0.0.1 only."""
         return f"amqps://guest:guest@127.0.0.1:{self.tls_port}/%2F"
+
+    @property
+    def admin_url(self) -> str:
+        """Of its management API, if it was started with one."""
+        return f"http://guest:guest@127.0.0.1:{self._admin_port}"
 
     def start(self) -> None:
         """Starts the broker and returns when it answers. Does nothing to one that runs."""
@@ -162,7 +168,7 @@ class PrivateRabbit:
         cookie = home / ".erlang.cookie"
         cookie.write_text(secrets.token_hex(16))
         cookie.chmod(0o400)
-        plugins.write_text("[].")
+        plugins.write_text("[rabbitmq_management]." if self._management else "[].")
         self._certify()
         options = {
             "listeners.tcp.1": f"127.0.0.1:{self.port}",
@@ -174,6 +180,8 @@ class PrivateRabbit:
             "disk_free_limit.absolute": "50MB",
             "vm_memory_high_watermark.absolute": "1GB",
         } | dict(settings)
+        if self._management:
+            options |= {"management.tcp.ip": "127.0.0.1", "management.tcp.port": str(self._admin_port)}
         config = self._folder / "rabbitmq.conf"
         config.write_text("".join(f"{name} = {value}\n" for name, value in options.items()))
         self._environ = {name: os.environ[name] for name in KEPT if name in os.environ} | {
@@ -213,11 +221,19 @@ class PrivateRabbit:
         if self._process is not None and self._process.poll() is not None:
             code, self._process = self._process.returncode, None
             raise RabbitFailed(f"RabbitMQ ended with {code}:\n{self._log_end()}")
-        return _answers_at(self.port)
+        return _answers_at(self.port) and (not self._management or _listens_at(self._admin_port))
 
     def _log_end(self) -> str:
         said = [path for path in (self._log, *sorted((self._folder / "logs").glob("*.log"))) if path.exists()]
         return "\n".join(path.read_text(errors="replace")[-2000:] for path in said) or "(no log)"
+
+
+def _listens_at(port: int) -> bool:
+    try:
+        with socket.create_connection(("127.0.0.1", port), 1):
+            return True
+    except OSError:
+        return False
 
 
 def _answers_at(port: int) -> bool:

@@ -57,6 +57,13 @@ def test_without_any_word_everything_has_its_default() -> None:
     assert set(found.sources.values()) == {"default"} and not found.notes
 
 
+def test_what_is_about_a_broker_is_refused_where_there_is_none() -> None:
+    for name, text in (("SCITQ_BUS_ADMIN", f"http://u:{CANARY}@h:15672"), ("SCITQ_BUS_PUBLIC", "amqp://h")):
+        assert "SCITQ_BUS is local: set that too" in refusal(**{name: text})
+        assert CANARY not in refusal(**{name: text})
+        assert from_environment(**{name: text, "SCITQ_BUS": "amqp://h"}).shown()[name].count("h") > 0
+
+
 def test_the_default_store_is_the_one_that_the_store_itself_would_take(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_DATA_HOME", "/somewhere")
     found = load(environ=os.environ | {"SCITQ_STORE": "", "SCITQ_DATA": ""}, files=[])
@@ -128,6 +135,9 @@ BAD = [
     ("SCITQ_STORE", "mysql://u:canary@h/db"), ("SCITQ_STORE", "postgresql:/u:canary@h/db"),
     ("SCITQ_STORE", "sqlite://"), ("SCITQ_BUS", "local"), ("SCITQ_BUS", "http://u:canary@h"), ("SCITQ_BUS", "amqp://"),
     ("SCITQ_BUS", "amqp://h:99999"), ("SCITQ_BUS", "amqp://h:0"), ("SCITQ_BUS", "local:,amqp://u:canary@h"),
+    ("SCITQ_BUS_ADMIN", "amqp://u:canary@h"), ("SCITQ_BUS_ADMIN", "http://"), ("SCITQ_BUS_ADMIN", "http://u:canary@h:0"),
+    ("SCITQ_BUS_ADMIN", "http://u:canary@h/?x=1"), ("SCITQ_BUS_PUBLIC", "amqp://u:canary@h"),
+    ("SCITQ_BUS_PUBLIC", "local:"), ("SCITQ_BUS_PUBLIC", "http://h"),
     ("SCITQ_BUS", "amqp://[::1"), ("SCITQ_BUS", "amqp://a b"), ("SCITQ_BUS", "amqp://u:canary@h,"),
     ("SCITQ_HOST", "a b"), ("SCITQ_HOST", "999.1.1.1"), ("SCITQ_HOST", "[host]"), ("SCITQ_HOST", "fe80::1%eth0"),
     ("SCITQ_HOST", "a/b"), ("SCITQ_HOST", "x" * 300), ("SCITQ_PORT", "-1"), ("SCITQ_PORT", "65536"),

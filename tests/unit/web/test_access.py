@@ -93,8 +93,9 @@ def test_the_name_somebody_gives_stands_in_the_log_made_safe(server: Whole, user
     assert created[0]["actor"] == actor
 
 
-def test_a_workers_credential_opens_nothing_but_the_gateway(shared: Whole) -> None:
-    for route in CLOSED:
+def test_a_workers_credential_opens_nothing_but_the_ways_to_the_engine(shared: Whole) -> None:
+    assert {route.path for route in CLOSED if route.scope == "worker"} == {"/workers/broker"}
+    for route in (one for one in CLOSED if one.scope != "worker"):
         answer = shared.ask(
             route.method, path_of(route), headers={"Authorization": f"Bearer {SIGNED.for_worker('node1')}"}
         )

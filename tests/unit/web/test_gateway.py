@@ -286,7 +286,7 @@ def test_an_agent_does_not_speak_for_another_worker(site: Site, engine: Engine, 
         engine.welcome(one)
         one.send(body, text=True)
         code, reason = closed(one)
-    assert (code, "not that of worker" in reason) == (1008, True)
+    assert (code, "an agent that has not its place" in reason) == (1008, True)
     assert not engine.taken(wait_s=0)
 
 
