@@ -27,7 +27,7 @@ ADDRESS: Final = "projections"
 LOOK_EVERY_S: Final = 1.0
 MOST_MESSAGES: Final = 200
 REBUILD_S: Final = 3_600.0
-GATHER_S: Final = 0.02
+GATHER_S: Final = 0.04
 BUSY: Final = 20
 """Events at once; the few of a single task are shown without delay."""
 FIRST_PAUSE_S: Final = 0.1
