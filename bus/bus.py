@@ -69,4 +69,8 @@ class Bus(Protocol):
     def post(self, address: str, body: bytes, headers: Mapping[str, str] = NO_HEADERS) -> None:
         """To the mailboxes bound to the address; when there is none, it is gone."""
 
+    @property
+    def trouble(self) -> str | None:
+        """Why nothing goes at present, in words; None when all is well."""
+
     def close(self) -> None: ...

@@ -42,6 +42,8 @@ class LocalBus:
         self.parked: Parked = deque(maxlen=MOST_PARKED)
         self._closed = False
 
+    trouble: Final = None
+
     def send(self, queue: Queue, body: bytes, headers: Mapping[str, str] = NO_HEADERS) -> None:
         with self._lock:
             if self._closed:

@@ -4,7 +4,7 @@
 
 A turn is appended in one transaction, again and again with the same bytes until the store has answered. Only then is
 anything said, acknowledged or published. Every turn that says something passes the store, even one without events:
-so a deposed engine never says anything. Whoever loses the lease ends with `LeaseLost`; its process exits.
+so a deposed engine never says anything. Whoever loses the lease ends with `LeaseLost`, and what it knew is thrown away.
 """
 
 from __future__ import annotations
@@ -40,13 +40,15 @@ MOST_PER_TURN: Final = 5_000
 
 
 class Engine:
-    """One candidate for the lease, named by `holder`."""
+    """One candidate for the lease, named by `holder`. `state`: what an earlier one knew, if all of that is appended."""
 
     def __init__(
-        self, journal: Journal, bus: Bus, clock: Clock, holder: str, *, snapshot_every: int = SNAPSHOT_EVERY
-    ) -> None:
+        self, journal: Journal, bus: Bus, clock: Clock, holder: str, *, snapshot_every: int = SNAPSHOT_EVERY,
+        state: State | None = None,
+    ) -> None:  # fmt: skip
         self._journal, self._bus, self._clock, self._holder = journal, bus, clock, holder
-        self._standby = Standby(journal, clock, holder, snapshot_every=snapshot_every)
+        known = State() if state is None else state
+        self._standby = Standby(journal, clock, holder, known, snapshot_every=snapshot_every)
         self.lease: Lease | None = None
         self._contacts = Contacts(0)
         self._texts = KnownTexts()

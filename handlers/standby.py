@@ -24,15 +24,18 @@ SNAPSHOT_EVERY: Final = 100_000
 class Standby:
     """Follows the log under the name `holder`."""
 
-    def __init__(self, journal: Journal, clock: Clock, holder: str, *, snapshot_every: int = SNAPSHOT_EVERY) -> None:
+    def __init__(
+        self, journal: Journal, clock: Clock, holder: str, state: State, *, snapshot_every: int = SNAPSHOT_EVERY
+    ) -> None:
         self._journal, self._clock, self._holder = journal, clock, holder
         self._snapshot_every = snapshot_every
-        self._snapshot_at = 0
-        self.state = State()
+        self._snapshot_at = state.position
+        self.state = state
 
     async def follow(self) -> Lease:
         """The lease, once it is ours; the state is then at the end of the log."""
-        await self._start_from_snapshot()
+        if self.state.position == 0:
+            await self._start_from_snapshot()
         lease: Lease | None = None
         while lease is None:
             if await self._catch_up():

@@ -12,10 +12,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Connection, Engine, exc, func, inspect, select
+from sqlalchemy import Connection, Engine, func, inspect, select
 
 from scitq.domain.envelope import Envelope, Head
-from scitq.errors import StoreUnavailable
 from scitq.projections import database
 from scitq.projections.catalog import ALL
 from scitq.projections.following import Progress
@@ -63,14 +62,12 @@ def check(journal: Journal, views: str, progress: Progress | None = None) -> lis
     if served.dialect.name != "sqlite":
         served = served.execution_options(isolation_level="REPEATABLE READ")  # rows and position of one moment
     try:
-        with tempfile.TemporaryDirectory(prefix="scitq-check-") as folder:
+        with database.trouble("the views cannot be read"), tempfile.TemporaryDirectory(prefix="scitq-check-") as folder:
             anew = database.writer(f"sqlite:///{Path(folder) / 'views.db'}")
             try:
                 return [_check(projection, served, anew, UpTo(journal), progress) for projection in ALL]
             finally:
                 anew.dispose()
-    except (exc.OperationalError, exc.InterfaceError) as error:
-        raise StoreUnavailable(f"the views cannot be read: {error.orig}") from error
     finally:
         served.dispose()
 

@@ -18,7 +18,6 @@ from sqlalchemy import (
     Table,
     bindparam,
     delete,
-    exc,
     func,
     insert,
     select,
@@ -29,6 +28,7 @@ from sqlalchemy import (
 from scitq.domain.envelope import Envelope, Head
 from scitq.domain.wire import Recorded, recorded
 from scitq.errors import Malformed, StoreUnavailable
+from scitq.projections.database import trouble
 from scitq.projections.following import BATCH, Follower, Progress, ProjectionStopped, following
 from scitq.projections.projection import Projection, table_of
 from scitq.projections.reading import POSTGRESQL
@@ -73,11 +73,8 @@ def is_that_of(projection: Projection[Any]) -> ColumnElement[bool]:
 
 @contextmanager
 def transaction(engine: Engine) -> Iterator[Connection]:
-    try:
-        with engine.begin() as connection:
-            yield connection
-    except (exc.OperationalError, exc.InterfaceError, exc.TimeoutError) as error:
-        raise StoreUnavailable(f"the read models cannot be written: {error}") from error
+    with trouble("the read models cannot be written"), engine.begin() as connection:
+        yield connection
 
 
 class Projector(Follower):

@@ -14,15 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
 from scitq.errors import OutcomeUnknown, SchemaMismatch, StoreError, StoreFull, StoreUnavailable, VersionConflict
-
-TCP = {
-    "connect_timeout": 5,
-    "keepalives": 1,
-    "keepalives_idle": 10,
-    "keepalives_interval": 5,
-    "keepalives_count": 3,
-    "tcp_user_timeout": 20_000,
-}
+from scitq.postgresql import CONNECT, THEIR_END, passes
 
 # Our writes and look-ups always go through an index. On tables that grow fast the statistics lag behind, and the
 # planner would choose to read the whole log. (What has no index then looks dear enough to be compiled: 40 ms each.)
@@ -32,9 +24,11 @@ INDEXES = "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_merge
 # one who takes over has waited its 5 s for the row.
 WRITER = f"""
 SET idle_in_transaction_session_timeout = '3s'; SET lock_timeout = '5s'; SET statement_timeout = '60s';
-SET synchronous_commit = on; SET client_min_messages = warning; {INDEXES}
+SET synchronous_commit = on; SET client_min_messages = warning; {THEIR_END} {INDEXES}
 """
-READER = f"SET default_transaction_read_only = on; SET statement_timeout = '300s'; {INDEXES}"
+READER = f"""
+SET default_transaction_read_only = on; SET lock_timeout = '5s'; SET statement_timeout = '300s'; {THEIR_END} {INDEXES}
+"""
 
 
 def _bytes(value: str | bytes | None, cursor: object) -> bytes | None:
@@ -56,7 +50,7 @@ class Postgres:
 
     def connect(self, url: sa.URL, *, writes: bool) -> sa.Connection:
         name = "scitq writer" if writes else "scitq reader"
-        engine = sa.create_engine(url, connect_args={"application_name": name, **TCP}, poolclass=sa.NullPool)
+        engine = sa.create_engine(url, connect_args={"application_name": name, **CONNECT}, poolclass=sa.NullPool)
         connection = engine.connect().execution_options(isolation_level="AUTOCOMMIT")
         driver = connection.connection.driver_connection
         assert isinstance(driver, psycopg2.extensions.connection)
@@ -109,10 +103,7 @@ class Postgres:
             return StoreFull(text)
         if code in ("42P01", "42703", "3F000"):
             return SchemaMismatch(f"{text}: run scitq-manage db upgrade")
-        # 25: ended as idle in its transaction; 40: deadlock; 53, 54: resources; 55: lock not available; 57: cancelled
-        if code.startswith(("25", "40", "53", "54", "55", "57")):
-            return StoreUnavailable(text)
-        return StoreError(text)
+        return StoreUnavailable(text) if passes(code) else StoreError(text)
 
 
 def _field(data: bytes) -> bytes:

@@ -12,11 +12,13 @@ import orjson
 
 from scitq.bus import Bus, Mailbox
 from scitq.domain.requests import MOST_BYTES
-from scitq.web.errors import RETRY, Refusal, conflict, not_found, too_large
+from scitq.web.errors import RETRY, Refusal, conflict, not_found, too_large, unavailable
 
 log = logging.getLogger(__name__)
 
 PATIENCE_S: Final = 10.0
+MOST_WAITING_BYTES: Final = 64 * 1024 * 1024
+"""Of all commands that wait for their answers together: while no engine answers, clients must not fill the memory."""
 Answer = dict[str, Any]
 
 
@@ -28,6 +30,7 @@ class Commands:
         self._mailbox: Mailbox | None = None
         self._listening: asyncio.Task[None] | None = None
         self._waiting: dict[str, set[asyncio.Future[Answer]]] = {}
+        self._waiting_bytes = 0
 
     async def start(self) -> None:
         self._mailbox = self._bus.mailbox()
@@ -50,8 +53,11 @@ class Commands:
         body = orjson.dumps({"id": id, "deadline": deadline, "command": command})
         if len(body) > MOST_BYTES:
             raise too_large(f"the request has {len(body)} bytes; {MOST_BYTES} are allowed: send it in parts")
+        if self._waiting_bytes and self._waiting_bytes + len(body) > MOST_WAITING_BYTES:
+            raise unavailable("as many requests as the server can hold wait for the engine: try again in a moment")
         answered: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(id, set()).add(answered)
+        self._waiting_bytes += len(body)
         try:
             self._bus.send("commands", body, {"request": id, "actor": actor, "reply_to": self._mailbox.address})
             async with asyncio.timeout(self._patience_s):
@@ -64,6 +70,7 @@ class Commands:
                 headers={**RETRY, "Idempotency-Key": id},
             ) from error
         finally:
+            self._waiting_bytes -= len(body)
             waiting = self._waiting[id]
             waiting.discard(answered)
             if not waiting:

@@ -55,7 +55,16 @@ async def answer(
     if whole and finish is None:
         await portions.aclose()
         return Response(orjson.dumps(first.rows), 200, headers, "application/json")
-    return Stream(_pieces(call, first, portions, finish), 200, headers, "application/json")
+    pieces = _pieces(call, first, portions, finish)
+    begun = await anext(pieces)  # what cannot be read is found out while it can still be said with a status
+    return Stream(_all(begun, pieces), 200, headers, "application/json")
+
+
+async def _all(first: bytes, rest: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+    async with aclosing(rest):
+        yield first
+        async for piece in rest:
+            yield piece
 
 
 async def _portions(

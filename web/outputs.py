@@ -29,6 +29,7 @@ from scitq.web.followed import Bell, Followed, rung
 from scitq.web.routing import Answer, Call, Route
 from scitq.web.services import Services
 from scitq.web.streaming import CutOff, Stream
+from scitq.web.views import looking
 
 STDOUT, STDERR = 1, 2
 INLINE_BYTES: Final = 1024 * 1024
@@ -148,7 +149,7 @@ class Standing(NamedTuple):
 
 def _look(services: Services, id: int, stream: int) -> Standing:
     """The execution first: what it had printed when it was seen to have ended, is then seen as well."""
-    with services.views.connect() as connection:
+    with looking(services.views) as (connection, _):
         found = executions.page(connection, ids=[id], limit=1)
     size = services.output().size(id, stream)
     if not found:

@@ -15,6 +15,7 @@ from sqlalchemy import Engine
 
 from scitq.bus import Bus
 from scitq.bus.rabbit_admin import BrokerUsers
+from scitq.errors import StoreUnavailable
 from scitq.store.journal import Journal
 from scitq.store.output import OutputLog
 from scitq.store.urls import StoreUrls
@@ -97,8 +98,14 @@ class Services:
 
     async def until(self, position: int) -> None:
         """Wait a moment for the views to be there. If they are not in time, whoever reads is told where they are."""
-        if position and self.freshness.views < position and await self.run(views.position, self.views) < position:
+        if position and self.freshness.views < position and await self._shown() < position:
             await self.freshness.reach(position)
+
+    async def _shown(self) -> int:
+        try:
+            return await self.run(views.position, self.views)
+        except StoreUnavailable:  # what was just done is done; whoever then reads is told so by the reading
+            return 0
 
     async def catch_up(self) -> None:
         """Wait a moment for the views to show all that has happened: before something is decided by what they show."""

@@ -46,7 +46,8 @@ class Projection(BaseModel):
     stopped: str | None
 
 
-def health(call: Call) -> Response:
+async def health(call: Call) -> Response:
+    """Asks nobody: a store that is away is no reason to kill a web process."""
     return json({"status": "ok", "version": call.services.version})
 
 
@@ -55,8 +56,9 @@ async def ready(call: Call) -> Response:
     freshness = call.services.freshness
     position, stopped, troubles = 0, list[str](), list[str]()
     try:
-        position, stopped = await call.services.run(_standing, call)
-    except StoreError:
+        async with asyncio.timeout(MOMENT_S):
+            position, stopped = await call.services.run(_standing, call)
+    except (StoreError, TimeoutError):
         troubles.append("the store cannot be read")
     if not freshness.led:
         troubles.append("no engine leads")

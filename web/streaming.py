@@ -11,7 +11,7 @@ from typing import Final
 from starlette.responses import StreamingResponse
 from starlette.types import Send
 
-from scitq.errors import ScitqError
+from scitq.errors import ScitqError, StoreUnavailable
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ class Stream(StreamingResponse):
                         await send({"type": "http.response.body", "body": piece, "more_body": True})
             except TimeoutError:
                 log.info("a client takes nothing any more: it is left")
-            except CutOff as error:
+            except (CutOff, StoreUnavailable) as error:
                 log.warning("an answer could not be sent to its end", extra={"reason": str(error)})
             else:
                 await send({"type": "http.response.body", "body": b"", "more_body": False})

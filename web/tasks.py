@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from starlette.responses import Response
 
 from scitq.domain.requests import MOST_TASKS
+from scitq.errors import StoreUnavailable
 from scitq.projections import tasks
 from scitq.web import editing, forms, lists, shapes, task_forms, views
 from scitq.web.commands import answered_about
@@ -133,7 +134,14 @@ async def _steer(call: Call, action: str, ids: list[int]) -> dict[str, Any]:
 async def _shown(call: Call, id: int, position: int, http_status: int, otherwise: tasks.Task | None = None) -> Response:
     """The task as it is now that this was done to it: old clients read what they wrote."""
     await call.services.until(position)
-    return await call.services.run(_of, call.services, id, http_status, position, otherwise)
+    try:
+        return await call.services.run(_of, call.services, id, http_status, position, otherwise)
+    except StoreUnavailable:
+        if otherwise is None:
+            raise
+        return json(
+            shapes.task(otherwise), http_status, position=position
+        )  # it is created: 503 would say it may not be
 
 
 def _of(

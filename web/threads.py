@@ -9,12 +9,15 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final, TypeVar
 
+from scitq.errors import StoreUnavailable
 from scitq.store.journal import Journal, open_journal
 from scitq.store.output import OutputLog, open_output
 from scitq.store.urls import StoreUrls
 
 T = TypeVar("T")
 COUNT: Final = 8
+PATIENCE_S: Final = 10.0
+"""Whoever asked is told then that it cannot be had. The thread goes on: what it waits for has an end of its own."""
 Job = tuple[asyncio.AbstractEventLoop, "asyncio.Future[Any]", Callable[..., Any], tuple[Any, ...]]
 
 
@@ -41,7 +44,11 @@ class Threads:
                 self._threads.append(thread)
                 thread.start()
         self._jobs.put((loop, future, function, args))
-        return await future
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                return await future
+        except TimeoutError as error:
+            raise StoreUnavailable(f"the store has not answered for {PATIENCE_S:g} s") from error
 
     def journal(self) -> Journal:
         """This thread's own; within `run` only."""

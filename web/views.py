@@ -6,12 +6,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
-from sqlalchemy import Connection, Engine, exc
+from sqlalchemy import Connection, Engine
 
-from scitq.errors import StoreUnavailable
 from scitq.projections import catalog, runner
-
-_NO_TABLE = "42P01"  # PostgreSQL's code for it; in SQLite it is an OperationalError
+from scitq.projections.database import trouble
 
 
 class View(NamedTuple):
@@ -22,15 +20,8 @@ class View(NamedTuple):
 @contextmanager
 def looking(engine: Engine) -> Iterator[View]:
     """In a thread. Rows may be newer than the position, where the database lets them, but never older."""
-    try:
-        with engine.connect() as connection:
-            yield View(connection, reached(connection))
-    except (exc.OperationalError, exc.InterfaceError, exc.TimeoutError) as error:
-        raise StoreUnavailable(f"the views cannot be read: {error}") from error
-    except exc.ProgrammingError as error:
-        if getattr(error.orig, "pgcode", None) != _NO_TABLE:
-            raise
-        raise StoreUnavailable("the views are being made") from error
+    with trouble("the views cannot be read"), engine.connect() as connection:
+        yield View(connection, reached(connection))
 
 
 def reached(connection: Connection) -> int:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import starmap
 from threading import Event
 from typing import Final
@@ -23,7 +24,7 @@ from scitq.domain.envelope import Answer, Append, Envelope, Lease, pack
 from scitq.domain.messages import AgentHello, Reports, Welcome
 from scitq.domain.speaker import Speaker
 from scitq.domain.state import State
-from scitq.errors import Malformed, ScitqError
+from scitq.errors import Malformed, OutcomeUnknown, ScitqError, StoreUnavailable
 from scitq.handlers.overlay import Reply
 from scitq.handlers.ports import Delivery, Post
 from scitq.handlers.turn import Input
@@ -33,26 +34,53 @@ BEAT_S: Final = 0.5
 GATHER_S: Final = 0.008
 BUSY: Final = 8
 """Reports at once. A turn costs more than a report: when many come, the next ones are gathered for a moment."""
+UNHEARD_S: Final = 5.0
+"""An engine that the broker carries nothing to for so long gives the lease back: somebody else may hear more, and those
+whom it does not hear must not be called silent for it."""
+AWAY_S: Final = 4.0
+"""When the store has not answered for so long, somebody else may lead: what was sent to the engine is his to take."""
 
 
 class Stopping(ScitqError):
     """The server is being stopped."""
 
 
+class Unheard(ScitqError):
+    """The broker is away, or takes nothing: the engine says nothing that anybody hears, and hears nobody."""
+
+
 class StoreJournal:
     """The store, opened in the engine's own thread."""
 
-    def __init__(self, journal: Journal) -> None:
-        self._journal = journal
+    def __init__(self, journal: Journal, bus: EngineBus) -> None:
+        self._journal, self._bus = journal, bus
+        self._away_since: float | None = None
 
     async def acquire(self, holder: str, ttl_s: float) -> Lease | None:
-        return self._journal.acquire(holder, ttl_s)
+        """Nobody leads who would hear nobody."""
+        return None if self._bus.trouble is not None else self._journal.acquire(holder, ttl_s)
 
     async def renew(self, epoch: int) -> None:
-        self._journal.renew(epoch)
+        with self._patience():
+            self._journal.renew(epoch)
 
     async def append(self, append: Append) -> None:
-        self._journal.append(append)
+        with self._patience():
+            self._journal.append(append)
+
+    @contextmanager
+    def _patience(self) -> Iterator[None]:
+        """A leader whose store is away keeps nothing from the one who may lead by now."""
+        began = time.monotonic()
+        try:
+            yield
+            self._away_since = None
+        except (StoreUnavailable, OutcomeUnknown):
+            if self._away_since is None:
+                self._away_since = began
+            if time.monotonic() - self._away_since > AWAY_S:
+                self._bus.leave()
+            raise
 
     async def read(self, after: int, limit: int) -> list[Envelope]:
         return self._journal.read(after, limit)
@@ -95,13 +123,25 @@ class EngineBus:
         self._consumer: Consumer | None = None
         self._senders: defaultdict[str, list[str]] = defaultdict(list)
         self._position = 0
-        self._beaten = 0.0
+        self._beaten = self._well = 0.0
         self._busy = False
         self.state: Callable[[], State] = State  # what the engine knows; set when there is one
         self._direct: dict[int, tuple[str, str]] = {}  # incarnation and address of agents that speak with the broker
 
+    @property
+    def trouble(self) -> str | None:
+        return self._bus.trouble
+
     async def subscribe(self) -> None:
+        self.leave()
+        self._well = time.monotonic()
         self._consumer = self._bus.consume("reports", "commands")
+
+    def leave(self) -> None:
+        """Take nothing more for now, and give back what was taken and is not done: it comes again."""
+        if self._consumer is not None:
+            self._consumer.close()
+        self._senders.clear()
 
     def close(self) -> None:
         """Whatever waits for input stops waiting; what was taken and not done goes back."""
@@ -111,6 +151,9 @@ class EngineBus:
     async def take(self, most: int, wait_s: float) -> list[Delivery]:
         assert self._consumer is not None, "the engine subscribes before it takes"
         self._beat()
+        self._mind_the_broker()
+        if self._consumer.closed and not self._stop.is_set():
+            await self.subscribe()  # the store was away, and is back
         if self._busy:
             self._stop.wait(GATHER_S)
         found = self._consumer.take(most, wait_s)
@@ -119,6 +162,14 @@ class EngineBus:
         inputs = [(input, one.token) for one in found if (input := self._read(one)) is not None]
         self._busy = sum(len(input.reports) for input, _ in inputs if isinstance(input, Reports)) >= BUSY
         return list(starmap(Delivery, inputs))
+
+    def _mind_the_broker(self) -> None:
+        trouble, now = self._bus.trouble, time.monotonic()
+        if trouble is None:
+            self._well = now
+        elif now - self._well > UNHEARD_S:
+            self.leave()
+            raise Unheard(trouble)
 
     def _read(self, one: Taken) -> Input | None:
         headers = one.message.headers

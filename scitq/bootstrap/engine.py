@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import secrets
 import socket
 from collections.abc import Callable
+from functools import partial
 
-from scitq.bootstrap.adapters import EngineBus, Stopping, StoreJournal, SystemClock
+from scitq.bootstrap.adapters import EngineBus, Stopping, StoreJournal, SystemClock, Unheard
 from scitq.bootstrap.threads import Host
 from scitq.bus import Bus
-from scitq.errors import StoreError
+from scitq.domain.state import State
+from scitq.errors import LeaseLost, StoreError
 from scitq.handlers.engine import Engine
-from scitq.store.journal import open_journal
+from scitq.store.journal import Journal, open_journal
 
 log = logging.getLogger(__name__)
 
@@ -30,17 +33,34 @@ class EngineHost(Host):
 
     def _work(self) -> None:
         journal = open_journal(self._url)
-        holder = f"{socket.gethostname()}:{os.getpid()}"
-        engine = Engine(StoreJournal(journal), self._bus, SystemClock(self._stop), holder)
-        self._bus.state = lambda: engine.state
+        # Two containers may have one name, and their processes one number: none may take the lease for its own.
+        holder = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}"
+        clock, state = SystemClock(self._stop), None
+        try:
+            while not self._stop.is_set():
+                engine = Engine(StoreJournal(journal, self._bus), self._bus, clock, holder, state=state)
+                self._bus.state = partial(getattr, engine, "state")
+                state = self._lead(engine, journal)
+        finally:
+            journal.close()
+
+    def _lead(self, engine: Engine, journal: Journal) -> State | None:
+        """Until it is stopped, or has to stand by again. What it knows, if all of that is appended."""
         try:
             asyncio.run(engine.run())
         except Stopping:
             log.info("the engine was stopped")
+        except LeaseLost:
+            log.warning("another engine has taken over; this one begins anew and stands by")
+            self._bus.leave()
+            engine.lease = None
+        except Unheard as error:
+            log.warning("the engine gives the lease back: the broker carries nothing", extra={"reason": str(error)})
+            return engine.state
         finally:
             if engine.lease is not None:
                 _give_back(journal.release, engine.lease.epoch)
-            journal.close()
+        return None
 
     def _rouse(self) -> None:
         self._bus.close()

@@ -16,6 +16,7 @@ _OWN: Final = frozenset(vars(logging.makeLogRecord({})) | {"message": None, "asc
 _QUIET: Final = {"alembic": logging.WARNING, "httpx": logging.WARNING, "httpcore": logging.WARNING,
                  "websockets": logging.WARNING, "uvicorn": logging.ERROR, "asyncio": logging.WARNING}  # fmt: skip
 """How much is heard of others. What uvicorn warns of, anybody can make it say as often as they like."""
+_CUT_OFF: Final = ("Cancel %s running", "ASGI callable returned without completing response")
 
 
 class Sentences(logging.Formatter):
@@ -33,12 +34,13 @@ class Sentences(logging.Formatter):
         return f"{first} ({details}){newline}{rest}"
 
 
-class _NoCancelled(logging.Filter):
-    """When the server stops, uvicorn cancels the answers that are still going on, and calls that an error of each."""
+class _NoCutOff(logging.Filter):
+    """Answers that cannot go on, because the server stops or the store is away, are an error of each for uvicorn. We
+    have said it ourselves."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         error = record.exc_info[1] if record.exc_info else None
-        return not isinstance(error, asyncio.CancelledError) and not str(record.msg).startswith("Cancel %s running")
+        return not isinstance(error, asyncio.CancelledError) and not str(record.msg).startswith(_CUT_OFF)
 
 
 def _details(fields: Mapping[str, Any]) -> str:
@@ -67,7 +69,7 @@ def set_up(settings: Settings, *, of: str) -> None:
     logging.captureWarnings(True)
     for name, level in _QUIET.items():
         logging.getLogger(name).setLevel(max(level, logging.getLevelName(settings.log_level)))
-    logging.getLogger("uvicorn.error").addFilter(_NoCancelled())
+    logging.getLogger("uvicorn.error").addFilter(_NoCutOff())
     log = logging.getLogger(of)
     for note in settings.notes:
         log.warning(note)

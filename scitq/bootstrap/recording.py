@@ -10,7 +10,6 @@ from typing import Final
 
 import orjson
 from sqlalchemy import Engine
-from sqlalchemy.exc import SQLAlchemyError
 
 from scitq.bootstrap.threads import Host
 from scitq.bus import Bus, Delivery, Message
@@ -63,7 +62,7 @@ class RecorderHost(Host):
                 self._consumer.park(one.token, str(error))
         try:
             self._learn(views, {chunk.execution for _, _, chunk in waiting})
-        except SQLAlchemyError as error:
+        except StoreUnavailable as error:
             log.warning("the views cannot be asked whose an output is; trying again", extra={"error": str(error)})
             self._early = [(now + EARLY_S, one, chunk) for _, one, chunk in waiting]
             self._stop.wait(FIRST_PAUSE_S)
@@ -94,7 +93,7 @@ class RecorderHost(Host):
             return
         if len(self._owners) > MOST_KNOWN:
             self._owners.clear()
-        with views.connect() as connection:
+        with database.trouble("the views cannot be read"), views.connect() as connection:
             for row in executions.page(connection, ids=unknown, deleted=True, limit=len(unknown)):
                 self._owners[row.execution.id] = row.execution.worker
             if strangers := {self._owners[id] for id in unknown if id in self._owners} - self._names.keys():

@@ -233,7 +233,8 @@ def test_the_writing_session_has_its_safety_belts_on(database: Store) -> None:
     belts: dict[str, dict[str, object]] = {
         "postgres": {
             "SHOW idle_in_transaction_session_timeout": "3s", "SHOW statement_timeout": "1min",
-            "SHOW lock_timeout": "5s", "SHOW synchronous_commit": "on", "SHOW application_name": "scitq writer",
+            "SHOW tcp_keepalives_idle": "3", "SHOW lock_timeout": "5s", "SHOW synchronous_commit": "on",
+            "SHOW application_name": "scitq writer",
         },
         "sqlite": {
             "PRAGMA journal_mode": "wal", "PRAGMA synchronous": 2, "PRAGMA foreign_keys": 1,

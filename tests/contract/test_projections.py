@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import orjson
 import pytest
-from sqlalchemy import Engine, inspect, select, text
+from sqlalchemy import Engine, create_engine, inspect, select, text
 
 from scitq.domain import execution as ex
 from scitq.domain import task as tk
@@ -341,3 +341,29 @@ def test_they_part_as_soon_as_one_of_them_is_elsewhere(engine: Engine) -> None:
         one.receive(world.log[40:50])
     assert not together.receive(world.log[40:45])
     assert {one.position for one in projectors} == {40}
+
+
+def test_a_database_that_is_read_only_for_a_while_is_waited_for(postgres: PrivatePostgres) -> None:
+    world, engine = World(1), database.writer(postgres.create_database())
+    projector = opened(tasks.PROJECTION, engine, world)
+    world.live_through(20)
+    name = engine.url.database
+    with create_engine(postgres.url, isolation_level="AUTOCOMMIT").connect() as admin:
+        admin.execute(text(f"ALTER DATABASE {name} SET default_transaction_read_only = on"))
+        engine.dispose()
+        with pytest.raises(StoreUnavailable, match=r"read-only transaction$"):
+            projector.catch_up()
+        admin.execute(text(f"ALTER DATABASE {name} RESET default_transaction_read_only"))
+    engine.dispose()
+    projector.catch_up()
+    assert projector.position == world.head().position
+    engine.dispose()
+
+
+def test_postgresql_too_knows_soon_that_we_are_gone(postgres: PrivatePostgres) -> None:
+    url = postgres.create_database()
+    for engine in (database.writer(url), database.reader(url)):
+        with engine.connect() as connection:
+            assert connection.execute(text("SHOW tcp_keepalives_idle")).scalar() == "3"
+            assert connection.execute(text("SHOW tcp_user_timeout")).scalar() == "10000"
+        engine.dispose()

@@ -28,6 +28,7 @@ def test_of_uvicorn_only_what_concerns_us_is_heard(
         set_up(load({}, {}), of="test")
         own.warning("Invalid HTTP request received.")
         own.error("Cancel %s running task(s), timeout graceful shutdown exceeded", 3)
+        own.error("ASGI callable returned without completing response.")
         for error in (asyncio.CancelledError("stopped"), ValueError("ours")):
             try:
                 raise error
@@ -36,4 +37,4 @@ def test_of_uvicorn_only_what_concerns_us_is_heard(
     finally:
         logging.captureWarnings(False)
     told = capsys.readouterr().err
-    assert "ValueError: ours" in told and "Cancel" not in told and "Invalid" not in told
+    assert "ValueError: ours" in told and "Cancel" not in told and "ASGI callable" not in told and "Invalid" not in told
