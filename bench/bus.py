@@ -17,7 +17,8 @@ from scitq.bus import Bus, Mailbox
 from scitq.bus.local import LocalBus
 from scitq.bus.rabbitmq import RabbitBus
 from scitq.errors import BusUnavailable
-from tests.services.rabbitmq import PrivateRabbit, RabbitMissing
+from tests.services.rabbit_programs import RabbitMissing
+from tests.services.rabbitmq import PrivateRabbit
 
 SIZES = {"500 B": (500, 20_000), "64 KB": (64 * 1024, 2_000)}
 ROUNDS = 3

@@ -3,6 +3,9 @@
 simulation    100,000 seeds that were never played before; every mutant
 PostgreSQL    killed -9 twenty times under load
 tampering     more seeds of the same test
+cluster       the leader of the queues killed -9 among three brokers; 100,000 messages put aside
+RabbitMQ 4    with --rabbitmq FOLDER: the bus, its faults and the cluster once more on the release in that folder; it
+              is made there if need be (tests/services/rabbitmq4.sh)
 life          server and worker killed -9 twenty times each during 300 tasks; a cable cut for two minutes; 200 MB
 
 `--only life` leaves the simulation out.
@@ -34,6 +37,13 @@ SUITES = (
     ("a task that prints 200 MB", "once", "tests/e2e/test_flood.py"),
 )
 """Parts of the test suite that do more when they are asked to."""
+BROKER = (
+    ("the bus over RabbitMQ", "once", "tests/contract/test_bus.py"),
+    ("100,000 messages put aside", "once", "tests/contract/test_bus_parked.py"),
+    ("a broker killed -9, wiped, frozen, full", "20 times", "tests/e2e/test_rabbit_faults.py"),
+    ("the leader among three brokers killed -9", "3 times, with and without tasks", "tests/e2e/test_rabbit_cluster.py"),
+)
+MAKE_ROOT = Path(__file__).parents[1] / "tests" / "services" / "rabbitmq4.sh"
 
 
 def simulate(first: int, seeds: int) -> Search:
@@ -72,13 +82,19 @@ def main() -> int:
         "--first", type=int, default=int(time.time()) * 1_000, help="the first seed; new ones each second"
     )
     parser.add_argument("--only", choices=["life"], help="leave the simulation out")
+    parser.add_argument("--rabbitmq", metavar="FOLDER", help="run the parts about the broker on RabbitMQ 4 too")
     arguments = parser.parse_args()
     began = datetime.now(UTC)
 
     runs = simulate(arguments.first, arguments.seeds) if arguments.only is None else Search()
     noticed = mutants() if arguments.only is None else {}
     unnoticed = [name for name, seeds in noticed.items() if not seeds]
-    said = [(what, much, *suite(path, SCITQ_CAMPAIGN="20")) for what, much, path in SUITES]
+    said = [(what, much, *suite(path, SCITQ_CAMPAIGN="20")) for what, much, path in (*SUITES, *BROKER)]
+    if arguments.rabbitmq is not None:
+        root = os.path.abspath(arguments.rabbitmq)
+        subprocess.run([MAKE_ROOT, root], check=True)
+        on_4 = {"SCITQ_CAMPAIGN": "20", "SCITQ_TEST_RABBITMQ": root}
+        said += [(f"RabbitMQ 4: {what}", much, *suite(path, **on_4)) for what, much, path in BROKER]
 
     last = arguments.first + runs.played - 1
     memory = psutil.virtual_memory().total / 2**30

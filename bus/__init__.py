@@ -1,6 +1,7 @@
 """How messages travel: RabbitMQ and the in-process bus under one contract (`bus.py`)."""
 
-from scitq.bus.bus import Bus, Consumer, Delivery, Mailbox, Message
+from scitq.bus.bus import Bus, Consumer, Delivery, Depth, Mailbox, Message
 from scitq.bus.inbox import Inbox
+from scitq.bus.parked import Parked, Shelf
 
-__all__ = ["Bus", "Consumer", "Delivery", "Inbox", "Mailbox", "Message"]
+__all__ = ["Bus", "Consumer", "Delivery", "Depth", "Inbox", "Mailbox", "Message", "Parked", "Shelf"]

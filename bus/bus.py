@@ -11,15 +11,23 @@ from types import MappingProxyType
 from typing import Final, Literal, NamedTuple, Protocol
 
 from scitq.bus.inbox import Inbox
+from scitq.bus.parked import Shelf
 
 Queue = Literal["reports", "commands", "output"]
-Channel = Literal["events", "views", "engine", "output"]
+Channel = Literal["events", "views", "engine", "output", "processes"]
 NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 class Message(NamedTuple):
     body: bytes
     headers: Mapping[str, str] = NO_HEADERS
+
+
+class Depth(NamedTuple):
+    """How full a queue is: how many wait in it, and for how long it was not seen empty, which no one waits longer."""
+
+    waiting: int
+    busy_s: float
 
 
 class Delivery(NamedTuple):
@@ -72,5 +80,11 @@ class Bus(Protocol):
     @property
     def trouble(self) -> str | None:
         """Why nothing goes at present, in words; None when all is well."""
+
+    def depths(self) -> Mapping[str, Depth]:
+        """Of each queue, and of `parked`, as it was a few seconds ago at most; empty when that is not known."""
+
+    def parked(self) -> Shelf:
+        """What was put aside."""
 
     def close(self) -> None: ...

@@ -35,7 +35,7 @@ class Address:
             raise Malformed("the address of a broker cannot be understood: amqp://user:password@host:port/") from error
         if parts.scheme not in PORTS or not parts.hostname:
             raise Malformed("the address of a broker begins with amqp:// or amqps:// and names a host")
-        secure = parts.scheme == "amqps"
+        self.secure = secure = parts.scheme == "amqps"
         unknown = [name for name in options if name not in FILES or not secure]
         if unknown:
             raise Malformed(f"the address of a broker has an option {unknown[0]!r}: an amqps:// one may have "

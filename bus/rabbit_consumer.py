@@ -15,6 +15,7 @@ from pika.exceptions import ChannelClosed, ChannelClosedByBroker
 from pika.spec import Basic
 
 from scitq.bus.bus import Consumer, Delivery, Message, Queue
+from scitq.bus.parked import AT, FROM, MOST_PARKED_REASON, REASON
 from scitq.bus.rabbit_lanes import Outgoing
 from scitq.bus.rabbit_link import Link, guarded
 from scitq.bus.rabbit_publisher import Publisher, headers_of
@@ -32,7 +33,6 @@ SING_EVERY_S: Final = 10.0
 MOST_UNHEARD: Final = 3
 REOPEN_S: Final = 0.2
 PARK_S: Final = 1.0
-MOST_REASON: Final = 1_000
 
 
 class RabbitConsumer(Consumer):
@@ -142,11 +142,17 @@ class RabbitConsumer(Consumer):
         for tag in tags:
             self._close_one(tag)
 
-    def _park(self, tag: int, reason: str) -> None:
-        """A copy with the reason; the original is done when the broker has that."""
+    def _park(self, tag: int, reason: str, *, vouched: bool = True) -> None:
+        """A copy with the reason; the original is done when the broker has that. Where nobody vouches for who sent it,
+        it has no queue to be put back into: put back by us, it would pass for our own."""
         delivery, number = self._open[tag], self._number
         log.warning("a message was put aside", extra={"queue": delivery.queue, "reason": reason})
-        headers = {**delivery.message.headers, "parked-reason": reason[:MOST_REASON], "parked-from": delivery.queue}
+        told = {
+            REASON: reason[:MOST_PARKED_REASON],
+            FROM: delivery.queue if vouched else "",
+            AT: str(time.time_ns() // 1000),
+        }
+        headers = {**delivery.message.headers, **told}
 
         def settled() -> None:
             self._link.call(lambda: self._parked(number, tag, True))
@@ -205,7 +211,7 @@ class RabbitConsumer(Consumer):
                 user = speaker(queue, method.routing_key or "", properties.user_id)
             except ValueError as error:
                 self._take(tag, queue, Message(body, headers))
-                self._park(tag, str(error))
+                self._park(tag, str(error), vouched=False)
                 return
             if user is not None:
                 headers = {USER: user}  # whatever else it says of itself is its own invention

@@ -89,6 +89,7 @@ class Lane:
         self._waiting_bytes = 0
         self._sent_bytes = 0
         self._full_until = 0.0
+        self.refused: float | None = None  # since when everything is given back
         self.sent: dict[int, Outgoing] = {}  # by delivery tag; this and what follows: the publisher's thread only
         self.dropped = 0
 
@@ -146,6 +147,7 @@ class Lane:
 
     def lost(self) -> None:
         """The connection is gone, and with it all knowledge of what was sent over it."""
+        self.refused = None
         sent, self.sent, self._sent_bytes = list(self.sent.values()), {}, 0
         if self.kept:
             self.again(sent)

@@ -164,7 +164,7 @@ class Link:
     def _say(self, failed: BaseException | str) -> None:
         reason, refused = failed, False
         if isinstance(failed, BaseException):
-            reason, refused = sentence(failed, self._address.user, self._address.vhost)
+            reason, refused = sentence(failed, self._address.user, self._address.vhost, secure=self._address.secure)
         self._standing.away(self.name, self._address.shown, str(reason), refused=refused)
 
     def _close(self) -> None:

@@ -6,6 +6,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from functools import partial
 from threading import Condition
 from typing import Final
 
@@ -27,6 +28,9 @@ PROBE_EVERY_S: Final = 5.0
 UNANSWERED_S: Final = 15.0
 UNCONFIRMED_S: Final = 10.0
 """The queue itself is broken when it confirms nothing for so long while the broker answers: it is made anew."""
+REFUSED_S: Final = 2.0
+FEW: Final = 64
+"""A queue in which fewer wait has room: it is not its length for which it gives everything back."""
 SOON_S: Final = 0.01
 REMAKE_S: Final = 20.0
 LANES: Final = (*QUEUES, "parked")
@@ -125,6 +129,9 @@ class Publisher:
             if oldest is not None and now - oldest > UNCONFIRMED_S and self._proved > oldest + UNCONFIRMED_S / 2:
                 self._remake(lane)
                 return
+            if lane.refused is not None and now - lane.refused > REFUSED_S:
+                lane.refused = now  # and ask again later
+                self._examine(lane)
 
     def _prepare(self, channel: Channel) -> None:
         channel.add_on_close_callback(self._closed)
@@ -254,13 +261,16 @@ class Publisher:
             assert message is not None
             if message.returned or (not taken and lane.kept):
                 again.setdefault(lane, []).append(message)
-            elif message.settled is not None:
+                continue
+            lane.refused = None
+            if message.settled is not None:
                 message.settled()
         returned = False
         for lane, messages in again.items():
             returned = returned or any(message.returned for message in messages)
             lane.again(messages)
             lane.pause()
+            lane.refused = lane.refused or self._heard
         for _ in range(probes):
             self._probe_answered()
         if returned:  # somebody has deleted what we had declared: the next connection declares it again
@@ -268,12 +278,32 @@ class Publisher:
         self._flush()
         self._tell_flushed()
 
+    def _examine(self, lane: Lane) -> None:
+        """A channel that first wrote to a queue of a cluster while that elected a leader may have all of it given back
+        for ever, by RabbitMQ 3.10 at least, and another channel none. A queue that is full does so too, rightly."""
+        connection = self._link.connection
+        if connection is None:
+            return
+
+        def counted(channel: Channel, frame: Method[Queue.DeclareOk]) -> None:
+            if (frame.method.message_count or 0) < FEW and lane.refused is not None:
+                self._link.fail(f"it gives back all that is meant for {lane.name}, which has room", connection)
+            else:
+                channel.close()
+
+        def ask(channel: Channel) -> None:
+            channel.queue_declare(self._queue_of(lane), passive=True, callback=guarded(partial(counted, channel)))
+
+        connection.channel(on_open_callback=guarded(ask))
+
+    def _queue_of(self, lane: Lane) -> str:
+        return self._names.parked if lane.name == "parked" else self._names.queue(lane.name)
+
     def _remake(self, lane: Lane) -> None:
         """RabbitMQ 3.10 can lose a young queue in a crash and not know it: nothing is confirmed, nothing delivered."""
         log.warning("a queue confirms nothing: it is deleted and made anew", extra={"queue": lane.name})
         connection = self._link.connection
         assert connection is not None
-        name = self._names.parked if lane.name == "parked" else self._names.queue(lane.name)
         why = "a queue that confirmed nothing is made anew"
 
         @guarded
@@ -283,7 +313,7 @@ class Publisher:
 
         def delete(channel: Channel) -> None:
             channel.add_on_close_callback(self._closed)
-            channel.queue_delete(name, callback=done)
+            channel.queue_delete(self._queue_of(lane), callback=done)
 
         for message in lane.sent.values():
             message.written = time.monotonic() + REMAKE_S  # once is enough

@@ -8,6 +8,7 @@ import os
 import socket
 import ssl
 from threading import Condition
+from typing import Final
 
 from pika import exceptions
 from pika.adapters.utils import connection_workflow as workflow
@@ -62,7 +63,7 @@ class Standing:
             log.info("the broker is back", extra={"broker": where})
 
 
-def sentence(error: BaseException, user: str, vhost: str) -> tuple[str, bool]:
+def sentence(error: BaseException, user: str, vhost: str, *, secure: bool = False) -> tuple[str, bool]:
     """What has happened, in words, and whether somebody has to do something about it."""
     error = _innermost(error)
     match error:
@@ -78,6 +79,10 @@ def sentence(error: BaseException, user: str, vhost: str) -> tuple[str, bool]:
             return f"the user {user!r} may not do what is needed: {_text(error)}", True
         case exceptions.ConnectionClosed() | exceptions.ChannelClosed():
             return f"it closed the connection: {_text(error)}", False
+        case exceptions.IncompatibleProtocolError() if secure:
+            return f"it ends the connection before the first word: {OUR_CERTIFICATE}", True
+        case exceptions.IncompatibleProtocolError():
+            return "what answers is no AMQP broker, or speaks TLS only: then its address begins with amqps://", True
         case exceptions.AMQPHeartbeatTimeout():
             return "it has not been heard of for too long", False
         case exceptions.ConnectionBlockedTimeout():
@@ -85,18 +90,39 @@ def sentence(error: BaseException, user: str, vhost: str) -> tuple[str, bool]:
         case workflow.AMQPConnectorStackTimeout() | TimeoutError():
             return "it does not answer", False
         case ssl.SSLCertVerificationError():
-            return f"its certificate is not to be trusted: {error.verify_message}", True
+            return _distrusted(error), True
         case ssl.SSLError():
-            return f"no secure connection can be made: {error.reason or error}", True
+            return _insecure(error), True
         case socket.gaierror():
             return "its name is not known", False
         case OSError() if error.errno:
             return os.strerror(error.errno).lower(), error.errno == errno.EACCES
-        case exceptions.IncompatibleProtocolError():
-            return "what answers is no AMQP broker, or speaks TLS only", True
         case exceptions.StreamLostError() | exceptions.AMQPConnectionError():
             return "the connection was lost", False
     return str(error) or type(error).__name__, False
+
+
+OTHER_NAME: Final = frozenset({62, 64})  # of X509_verify_cert: the host, or the IP address, is not in it
+EXPIRED: Final = 10
+OUR_CERTIFICATE: Final = "it may ask for a certificate of ours, signed by somebody whom it trusts: amqps://…?certfile=/path/our.pem&keyfile=/path/our.key"
+
+
+def _distrusted(error: ssl.SSLCertVerificationError) -> str:
+    said = f"its certificate is not to be trusted: {error.verify_message.rstrip('.')}"
+    if error.verify_code in OTHER_NAME:
+        return f"{said}; write the address with the name that the certificate is for"
+    if error.verify_code == EXPIRED:
+        return f"{said}; it needs a new one"
+    return f"{said}; say who has signed it: amqps://…?cafile=/path/of/authority.pem"
+
+
+def _insecure(error: ssl.SSLError) -> str:
+    match error.reason:
+        case "WRONG_VERSION_NUMBER" | "RECORD_LAYER_FAILURE" | "HTTP_REQUEST":
+            return "what answers does not speak TLS: give the port that does (mostly 5671), or begin with amqp://"
+        case reason if reason and "ALERT" in reason:
+            return f"it refuses a secure connection ({reason}): {OUR_CERTIFICATE}"
+    return f"no secure connection can be made: {error.reason or error}"
 
 
 def _innermost(error: BaseException) -> BaseException:

@@ -15,13 +15,16 @@ from typing import Any, Final
 
 from pika.channel import Channel
 
+from scitq.bus.parked import MOST_PARKED
+
 QUEUES: Final = ("reports", "commands", "output")
 SPOKEN: Final = ("reports", "output")
 """Into these agents may write that speak with the broker themselves, each under a key of its own behind the dot."""
 DELIVERY_LIMIT: Final = 1_000
 """A fuse against what crashes its reader; every restart of a reader with it in hand counts, and is harmless."""
 MOST_BYTES: Final = 1024**3
-MOST_PARKED: Final = 10_000
+FOR_EVER: Final = 1_000_000_000
+"""Who looks at what is parked takes it and gives it back, which counts; RabbitMQ 4 lets go of a message at 20."""
 
 
 class Names:
@@ -47,7 +50,13 @@ def declare(channel: Channel, names: Names, then: Callable[[], object]) -> None:
     channel.queue_declare(
         names.parked,
         durable=True,
-        arguments={"x-queue-type": "quorum", "x-max-length": MOST_PARKED, "x-overflow": "drop-head"},
+        arguments={
+            "x-queue-type": "quorum",
+            "x-delivery-limit": FOR_EVER,
+            "x-max-length": MOST_PARKED,
+            "x-max-length-bytes": MOST_BYTES,
+            "x-overflow": "drop-head",
+        },
     )
     channel.queue_bind(names.parked, names.parked, "", callback=lambda _: then())
 

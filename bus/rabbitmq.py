@@ -16,14 +16,16 @@ from typing import Final
 from pika import SelectConnection
 from pika.channel import Channel as PikaChannel
 
-from scitq.bus.bus import NO_HEADERS, Channel, Consumer, Mailbox, Message, Queue
+from scitq.bus.bus import NO_HEADERS, Channel, Consumer, Depth, Mailbox, Message, Queue
 from scitq.bus.inbox import Inbox
 from scitq.bus.rabbit_address import Address
 from scitq.bus.rabbit_consumer import RabbitConsumer
+from scitq.bus.rabbit_depths import Depths
 from scitq.bus.rabbit_inboxes import Inboxes, RabbitMailbox
 from scitq.bus.rabbit_lanes import Fence, Outgoing
 from scitq.bus.rabbit_link import Link, guarded
 from scitq.bus.rabbit_publisher import Publisher
+from scitq.bus.rabbit_shelf import RabbitShelf
 from scitq.bus.rabbit_standing import Standing
 from scitq.bus.rabbit_topology import Names
 from scitq.errors import BusUnavailable, Malformed
@@ -41,12 +43,13 @@ class RabbitBus:
             raise Malformed("the bus has no address of a broker")
         # pika reports every failure by itself, with tracebacks; what there is to say is said by our own loggers.
         logging.getLogger("pika").setLevel(logging.CRITICAL)
-        addresses = [Address(url) for url in urls]
+        self._addresses = addresses = [Address(url) for url in urls]
         self._names, self._standing, fence = Names(prefix), Standing({"publish", "consume"}), Fence()
         self._out, self._in = (Link(name, addresses, self._standing) for name in ("publish", "consume"))
         self._publisher = Publisher(self._out, self._names, self._standing, fence, self._in.fail_soon)
         self._inboxes = Inboxes(self._in, self._names, self._publisher, fence)
         self._receiver = _Receiver(self._in, self._inboxes)
+        self._depths = Depths(self._in, self._names)
         self._closed = False
         self._out.start(self._publisher)
         self._in.start(self._receiver)
@@ -85,6 +88,12 @@ class RabbitBus:
 
     def post(self, address: str, body: bytes, headers: Mapping[str, str] = NO_HEADERS) -> None:
         self._publisher.tell(Outgoing(self._names.posts, address, body, headers))
+
+    def depths(self) -> Mapping[str, Depth]:
+        return self._depths.now()
+
+    def parked(self) -> RabbitShelf:
+        return RabbitShelf(self._addresses, self._names, self._publisher.put)
 
     def close(self) -> None:
         """Within two seconds. What the broker has not confirmed by then may be lost, as when a process is killed."""

@@ -7,7 +7,8 @@ from typing import NoReturn
 import pytest
 
 from tests.services.postgres import PostgresMissing, PrivatePostgres
-from tests.services.rabbitmq import PrivateRabbit, RabbitMissing
+from tests.services.rabbit_programs import RabbitMissing
+from tests.services.rabbitmq import PrivateRabbit
 
 
 @pytest.fixture(scope="session")

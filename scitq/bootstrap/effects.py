@@ -34,7 +34,7 @@ def broker_users(settings: Settings) -> BrokerUsers | None:
     """None: agents reach this server through its gateway only."""
     if settings.bus_admin is None:
         return None
-    return BrokerUsers(settings.bus_admin, settings.bus, public=settings.bus_public or ())
+    return BrokerUsers(settings.bus_admin, settings.bus, public=settings.bus_public or (), prefix=settings.bus_prefix)
 
 
 class EffectsHost(Host):

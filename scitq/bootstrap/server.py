@@ -67,7 +67,7 @@ def serve(
 
 
 def open_bus(settings: Settings) -> Bus:
-    return LocalBus() if settings.bus == IN_PROCESS else RabbitBus(settings.bus)
+    return LocalBus() if settings.bus == IN_PROCESS else RabbitBus(settings.bus, prefix=settings.bus_prefix)
 
 
 def shared_token(settings: Settings, roles: Collection[Role]) -> Token:

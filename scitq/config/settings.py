@@ -19,6 +19,7 @@ STORE = Kind("sqlite:///folder, postgresql://user:password@host/database, or the
 BUS = Kind("local:, or amqp:// and amqps:// addresses separated by commas (in a password, %2C)", values.bus)
 ADMIN = Kind("http://user:password@host:port, or https, of the management API of the broker", values.admin)
 BROKERS = Kind("amqp:// and amqps:// addresses without user and password, separated by commas", values.brokers)
+PREFIX = Kind("1 to 40 letters, digits, - and _, a letter or digit first", values.prefix)
 HOST = Kind("a host name or an IP address", values.host)
 PORT = Kind("a number from 1 to 65535, or 0 for any free port", lambda text: values.number(text, 0, 65_535))
 SERVER = Kind("[scheme://][x:TOKEN@]host[:port] with the scheme http or https", values.server)
@@ -71,6 +72,10 @@ class Settings:
         "SCITQ_BUS_PUBLIC", BROKERS, None,
         "The addresses of the brokers as agents see them, when they are others than those in `SCITQ_BUS`.",
         Hidden.PASSWORD,
+    )  # fmt: skip
+    bus_prefix: str = setting(
+        "SCITQ_BUS_PREFIX", PREFIX, "scitq",
+        "What all names on the broker begin with: servers with different ones share a broker and do not meet there.",
     )  # fmt: skip
     host: str = setting("SCITQ_HOST", HOST, "127.0.0.1", "The address on which a server listens.")
     port: int = setting("SCITQ_PORT", PORT, "5000", "The port on which a server listens.")

@@ -23,6 +23,7 @@ DEFAULT_PORT = 5000
 TOKEN = re.compile(r"[A-Za-z0-9._~+/-]{16,512}={0,2}")  # what may stand in an Authorization header (RFC 6750)
 HOST_NAME = re.compile(r"(?=.{1,253}$)[A-Za-z0-9_][A-Za-z0-9_-]{0,62}(\.[A-Za-z0-9_][A-Za-z0-9_-]{0,62})*")
 SERVER = re.compile(r"(?:(https?)://)?(?:[^:@/]*:([^@/]*)@)?(\[[^\]@/]*\]|[^:/@\[\]]+)(?::([0-9]{1,5}))?/?", re.I)
+PREFIX = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}")
 STORE_SCHEME = re.compile(r"(sqlite|postgres|postgresql|postgresql\+psycopg2)://.+")
 ANY_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 PASSWORD_PARAMETER = re.compile(r"([?&][^=&]*(?:pass|secret|token)[^=&]*=)[^&]*", re.I)
@@ -149,6 +150,13 @@ def brokers(text: str) -> tuple[str, ...]:
     if any(url == "local:" or "@" in urlsplit(url).netloc for url in found):
         raise ValueError("not the public address of a broker")
     return found
+
+
+def prefix(text: str) -> str:
+    """No dot: it divides the prefix from what follows it, in names and in the patterns of a broker user's rights."""
+    if not PREFIX.fullmatch(text):
+        raise ValueError(text)
+    return text
 
 
 def networks(text: str) -> tuple[Network, ...]:

@@ -41,8 +41,8 @@ def settle(bus: Bus) -> None:
         assert bus.flush(SOON_S), bus.trouble
 
 
-def wait_for(true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + SOON_S
+def wait_for(true: Callable[[], bool], within_s: float = SOON_S) -> None:
+    deadline = time.monotonic() + within_s
     while not true():
         assert time.monotonic() < deadline
         time.sleep(0.001)

@@ -18,52 +18,64 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 
 from tests.services.processes import free_ports, holds_within, kill_with_children
+from tests.services.rabbit_programs import find_programs
 
-DEBIAN = Path("/usr/lib/rabbitmq/bin")
 START_S = 90.0
 STOP_S = 20.0
 COMMAND_S = 60.0
 KEPT = ("PATH", "LANG", "LC_ALL", "TMPDIR")
 QUIET = "+sbwt none +sbwtdcpu none +sbwtdio none"  # Erlang's schedulers spin while they wait, on cores of others
+DENIED = ("transient_nonexcl_queues", "global_qos", "queue_master_locator", "ram_node_type")
+"""What later releases of RabbitMQ 4 do without."""
 GREETING = b"AMQP\0\0\x09\x01"
-
-
-class RabbitMissing(Exception):
-    """No RabbitMQ server on this machine; `make setup` installs it."""
 
 
 class RabbitFailed(Exception):
     """A broker that did not come up, or a command that it refused; the text ends with what it said."""
 
 
-def find_programs() -> Path:
-    """The folder of `rabbitmq-server` and `rabbitmqctl`. Debian's in /usr/sbin change the user first: not those."""
-    if (DEBIAN / "rabbitmq-server").exists():
-        return DEBIAN
-    on_path = shutil.which("rabbitmq-server")
-    if on_path is None or shutil.which("epmd") is None:
-        raise RabbitMissing("RabbitMQ's server programs are not installed (make setup does it on Debian)")
-    return Path(on_path).resolve().parent
+class Shared(NamedTuple):
+    """The port mapper that knows all nodes of a cluster, and the secret by which they know each other."""
+
+    mapper_port: int
+    cookie: str
+
+    @classmethod
+    def new(cls) -> Shared:
+        return cls(free_ports(1)[0], secrets.token_hex(16))
 
 
 class PrivateRabbit:
-    """One broker. `kill()`, `start()` and `wipe()` keep its ports, hence its URLs."""
+    """One broker. `kill()`, `start()` and `wipe()` keep its ports, hence its URLs.
 
-    def __init__(self, settings: Mapping[str, str] | None = None, *, management: bool = False) -> None:
+    `shared`: what those of a cluster have in common. Each of them is then called `name`.
+    """
+
+    def __init__(
+        self,
+        settings: Mapping[str, str] | None = None,
+        *,
+        management: bool = False,
+        name: str = "scitq",
+        shared: Shared | None = None,
+        start: bool = True,
+    ) -> None:
         self._programs = find_programs()
         self._process: subprocess.Popen[bytes] | None = None
         self._mapper: subprocess.Popen[bytes] | None = None
-        self._folder = Path(tempfile.mkdtemp(prefix="scitq-rabbitmq-"))
+        self._folder = Path(tempfile.mkdtemp(prefix="scitq-rabbitmq-", dir=self._programs.scratch))
         self._log = self._folder / "log"
-        self.port, self.tls_port, self._distribution_port, self._mapper_port, self._admin_port = free_ports(5)
+        self.port, self.tls_port, self._distribution_port, self._admin_port = free_ports(4)
         self._management = management
+        self.node, self._shared = f"{name}@localhost", shared or Shared.new()
         self.authority = self._folder / "authority.pem"
         try:
             self._configure(dict(settings or {}))
-            self.start()
+            if start:
+                self.start()
         except BaseException:
             self.close()
             raise
@@ -81,6 +93,15 @@ class PrivateRabbit:
         return self._process.pid
 
     @property
+    def running(self) -> bool:
+        return self._process is not None
+
+    @property
+    def client_options(self) -> str:
+        """For a broker that asks its clients for a certificate: one of the same authority."""
+        return f"&certfile={self._folder / 'server.pem'}&keyfile={self._folder / 'server.key'}"
+
+    @property
     def url(self) -> str:
         return f"amqp://guest:guest@127.0.0.1:{self.port}/%2F"
 
@@ -96,21 +117,25 @@ class PrivateRabbit:
 
     def start(self) -> None:
         """Starts the broker and returns when it answers. Does nothing to one that runs."""
+        self.begin()
+        if not holds_within(START_S, self._answers):
+            raise RabbitFailed(f"RabbitMQ does not answer after {START_S:.0f} s:\n{self._log_end()}")
+
+    def begin(self) -> None:
+        """The same, without waiting for it."""
         if self._process is not None:
             return
         with self._log.open("ab") as log:
-            if self._mapper is None:  # a child of ours; else Erlang leaves one behind for ever
-                self._mapper = subprocess.Popen(
-                    ["epmd", "-port", str(self._mapper_port), "-address", "127.0.0.1"],
+            if self._mapper is None and not _listens_at(self._shared.mapper_port):
+                self._mapper = subprocess.Popen(  # a child of ours; else Erlang leaves one behind for ever
+                    self._programs.command("epmd", "-port", str(self._shared.mapper_port), "-address", "127.0.0.1"),
                     env=self._environ, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
                 )  # fmt: skip
             self._process = subprocess.Popen(
-                [str(self._programs / "rabbitmq-server")],
+                self._programs.command("rabbitmq-server"),
                 env=self._environ, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
                 cwd=self._folder,
             )  # fmt: skip
-        if not holds_within(START_S, self._answers):
-            raise RabbitFailed(f"RabbitMQ does not answer after {START_S:.0f} s:\n{self._log_end()}")
 
     def kill(self) -> None:
         """The crash: SIGKILL. Returns when the broker and all its children are gone."""
@@ -140,7 +165,7 @@ class PrivateRabbit:
     def ctl(self, *words: str) -> str:
         """What `rabbitmqctl` prints. It takes a second or two to start."""
         done = subprocess.run(
-            [str(self._programs / "rabbitmqctl"), "--quiet", *words],
+            self._programs.command("rabbitmqctl", "--quiet", *words),
             env=self._environ, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=COMMAND_S,
             check=False,
         )  # fmt: skip
@@ -166,36 +191,39 @@ class PrivateRabbit:
         home, plugins = self._folder / "home", self._folder / "enabled_plugins"
         home.mkdir()
         cookie = home / ".erlang.cookie"
-        cookie.write_text(secrets.token_hex(16))
+        cookie.write_text(self._shared.cookie)
         cookie.chmod(0o400)
         plugins.write_text("[rabbitmq_management]." if self._management else "[].")
         self._certify()
+        seen = self._programs.seen
         options = {
             "listeners.tcp.1": f"127.0.0.1:{self.port}",
             "listeners.ssl.1": f"127.0.0.1:{self.tls_port}",
-            "ssl_options.cacertfile": str(self.authority),
-            "ssl_options.certfile": str(self._folder / "server.pem"),
-            "ssl_options.keyfile": str(self._folder / "server.key"),
+            "ssl_options.cacertfile": seen(self.authority),
+            "ssl_options.certfile": seen(self._folder / "server.pem"),
+            "ssl_options.keyfile": seen(self._folder / "server.key"),
             "log.console": "false",
             "disk_free_limit.absolute": "50MB",
             "vm_memory_high_watermark.absolute": "1GB",
         } | dict(settings)
         if self._management:
             options |= {"management.tcp.ip": "127.0.0.1", "management.tcp.port": str(self._admin_port)}
+        if self._programs.apart:
+            options |= {f"deprecated_features.permit.{name}": "false" for name in DENIED}
         config = self._folder / "rabbitmq.conf"
         config.write_text("".join(f"{name} = {value}\n" for name, value in options.items()))
         self._environ = {name: os.environ[name] for name in KEPT if name in os.environ} | {
-            "HOME": str(home),
-            "RABBITMQ_NODENAME": "scitq@localhost",
+            "HOME": seen(home),
+            "RABBITMQ_NODENAME": self.node,
             "RABBITMQ_CONF_ENV_FILE": os.devnull,
-            "RABBITMQ_CONFIG_FILE": str(config),
-            "RABBITMQ_ADVANCED_CONFIG_FILE": str(self._folder / "advanced.config"),
-            "RABBITMQ_ENABLED_PLUGINS_FILE": str(plugins),
-            "RABBITMQ_MNESIA_BASE": str(self._folder / "mnesia"),
-            "RABBITMQ_LOG_BASE": str(self._folder / "logs"),
-            "RABBITMQ_PID_FILE": str(self._folder / "pid"),
+            "RABBITMQ_CONFIG_FILE": seen(config),
+            "RABBITMQ_ADVANCED_CONFIG_FILE": seen(self._folder / "advanced.config"),
+            "RABBITMQ_ENABLED_PLUGINS_FILE": seen(plugins),
+            "RABBITMQ_MNESIA_BASE": seen(self._folder / "mnesia"),
+            "RABBITMQ_LOG_BASE": seen(self._folder / "logs"),
+            "RABBITMQ_PID_FILE": seen(self._folder / "pid"),
             "RABBITMQ_DIST_PORT": str(self._distribution_port),
-            "ERL_EPMD_PORT": str(self._mapper_port),
+            "ERL_EPMD_PORT": str(self._shared.mapper_port),
             "ERL_EPMD_ADDRESS": "127.0.0.1",
             "RUNNING_UNDER_SYSTEMD": "true",  # the script then becomes the broker, and its pid the broker's
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1} "

@@ -43,7 +43,7 @@ def test_what_cannot_be_understood_is_refused_in_words_and_put_aside(tmp_path: P
         reply = system.reply()
         assert reply["request"] == "command-1"
         assert words in reply["refusal"]
-        assert [message.body for _, message, _ in system.bus.parked] == [body]
+        assert [one.body for one in system.bus.parked()] == [body]
         assert system.ask("create-tasks", tasks=[{"command": "true"}])["answer"]["tasks"] == [1]
 
 
@@ -51,8 +51,8 @@ def test_an_agent_that_speaks_for_another_worker_is_not_heard(tmp_path: Path) ->
     with hosts(tmp_path) as system:
         one, other = Agent(system, "one"), Agent(system, "other")
         one.say(Heartbeat(other.worker, other.incarnation))
-        eventually(lambda: system.bus.parked)
-        assert "an agent that has not its place" in system.bus.parked[0][2]
+        eventually(lambda: list(system.bus.parked()))
+        assert "an agent that has not its place" in next(iter(system.bus.parked())).reason
 
 
 def test_output_is_stored_and_confirmed_and_that_of_others_is_not(tmp_path: Path) -> None:
@@ -65,8 +65,8 @@ def test_output_is_stored_and_confirmed_and_that_of_others_is_not(tmp_path: Path
             system.bus.send("output", encode_chunk(Chunk(execution, 1, 0, 0, data)), headers)
         found = [message for message in one.box.take(10, SOON_S) if message.headers.get("kind") == "confirm"]
         assert parse_confirms(found[0].body) == [(execution, 1, 5)]
-        eventually(lambda: system.bus.parked)
-        assert "not this worker's" in system.bus.parked[0][2]
+        eventually(lambda: list(system.bus.parked()))
+        assert "not this worker's" in next(iter(system.bus.parked())).reason
         output = open_output(system.urls.output)
         assert output.read(execution, 1, 0, 100) == b"hello"
         output.close()
@@ -81,7 +81,7 @@ def test_a_chunk_that_is_none_is_put_aside_and_the_recorder_goes_on(tmp_path: Pa
         execution = agent.assigned().execution
         system.bus.send("output", encode_chunk(Chunk(execution, 2, 0, 0, b"x")), headers)
         eventually(lambda: any(one.headers.get("kind") == "confirm" for one in agent.box.take(10, 0.1)))
-        assert len(system.bus.parked) == 1
+        assert system.bus.parked().count == 1
 
 
 def test_a_message_of_events_that_cannot_be_read_costs_a_reading_of_the_log(tmp_path: Path) -> None:

@@ -134,6 +134,8 @@ def test_every_kind_of_value_arrives_typed() -> None:
 BAD = [
     ("SCITQ_STORE", "mysql://u:canary@h/db"), ("SCITQ_STORE", "postgresql:/u:canary@h/db"),
     ("SCITQ_STORE", "sqlite://"), ("SCITQ_BUS", "local"), ("SCITQ_BUS", "http://u:canary@h"), ("SCITQ_BUS", "amqp://"),
+    ("SCITQ_BUS_PREFIX", "lab.one"), ("SCITQ_BUS_PREFIX", "-lab"), ("SCITQ_BUS_PREFIX", "x" * 41),
+    ("SCITQ_BUS_PREFIX", "lab one"), ("SCITQ_BUS_PREFIX", "laß"),
     ("SCITQ_BUS", "amqp://h:99999"), ("SCITQ_BUS", "amqp://h:0"), ("SCITQ_BUS", "local:,amqp://u:canary@h"),
     ("SCITQ_BUS_ADMIN", "amqp://u:canary@h"), ("SCITQ_BUS_ADMIN", "http://"), ("SCITQ_BUS_ADMIN", "http://u:canary@h:0"),
     ("SCITQ_BUS_ADMIN", "http://u:canary@h/?x=1"), ("SCITQ_BUS_PUBLIC", "amqp://u:canary@h"),
