@@ -14,7 +14,8 @@ from tests.conftest import miss
 from tests.e2e.short import HEALED_S, Place, growth, place
 from tests.services.figures import note
 from tests.services.postgres import PostgresMissing
-from tests.services.rabbitmq import RabbitMissing
+from tests.services.rabbit_programs import RabbitMissing
+from tests.services.rabbitmq import 
 from tests.services.scitq import eventually
 
 CAMPAIGN = bool(os.environ.get("SCITQ_CAMPAIGN"))
