@@ -14,7 +14,6 @@ from tests.services.figures import note
 from tests.services.namespaces import NamespacesMissing
 from tests.services.postgres import PostgresMissing
 from tests.services.rabbit_programs import RabbitMissing
-from tests.services.rabbitmq import 
 
 EACH = 10 if os.environ.get("SCITQ_CAMPAIGN") else 0
 SEED = int(os.environ.get("SCITQ_SEED", "1"))

@@ -15,7 +15,6 @@ from tests.e2e.short import HEALED_S, Place, growth, place
 from tests.services.figures import note
 from tests.services.postgres import PostgresMissing
 from tests.services.rabbit_programs import RabbitMissing
-from tests.services.rabbitmq import 
 from tests.services.scitq import eventually
 
 CAMPAIGN = bool(os.environ.get("SCITQ_CAMPAIGN"))
