@@ -19,7 +19,7 @@ from websockets.exceptions import ConnectionClosed
 
 from scitq.agents.link import Link
 from scitq.agents.work import Work
-from scitq.domain.agent_wire import encode_from_agent, parse_post
+from scitq.domain.agent_wire import News, encode_from_agent, parse_post
 from scitq.domain.messages import AgentHello, Goodbye
 from scitq.domain.output_wire import Chunk, encode_chunk, parse_confirms
 from scitq.domain.worker import Hello
@@ -51,6 +51,7 @@ class Conversation:
         self._probe: tuple[int, int, int, float] | None = None  # a chunk: execution, stream, its end, when it went
         self._refused_since: float | None = None
         self._hello_at = self._beat_at = self._together_at = self._again_at = 0.0
+        self._news = News()
 
     def tell(self) -> None:
         """There may be something to say."""
@@ -107,7 +108,7 @@ class Conversation:
 
     def _hear(self, post: bytes) -> None:
         was_stranger, floor = self._agent.must_say_hello, self._agent.spool.floor
-        self._work.on_post(*parse_post(post))
+        self._work.on_post(*parse_post(post, self._note))
         now = self._time()
         if self._agent.spool.floor > floor:
             self._again_at = now + ANSWER_S
@@ -117,6 +118,10 @@ class Conversation:
             self._hello_at = 0.0
         elif self._agent.refused is not None:
             self._refused(now)
+
+    def _note(self, kind: str) -> None:
+        if self._news.is_first(kind):
+            log.warning("a newer server says what this release does not know; it is left out", extra={"kind": kind})
 
     def _welcomed(self) -> None:
         self._work.keep_log()

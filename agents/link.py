@@ -19,15 +19,18 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidHandshake, InvalidMessage, InvalidStatus, InvalidURI
 from websockets.typing import Subprotocol
 
+from scitq import __version__
+from scitq.domain.agent_wire import PROTOCOLS
 from scitq.errors import AgentError
 
 log = logging.getLogger(__name__)
 
 PATH: Final = "/workers/gateway"
-SUBPROTOCOL: Final = Subprotocol("scitq.1")
+SUBPROTOCOLS: Final = [Subprotocol(name) for name in PROTOCOLS]
 MOST_BYTES: Final = 8 * 1024 * 1024
 PING_S, PONG_S, OPEN_S = 5.0, 10.0, 10.0
 FIRST_S, LONGEST_S, REFUSED_S = 0.1, 5.0, 30.0
+TOO_FAR_APART: Final = 426
 _LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
 
 
@@ -63,14 +66,21 @@ class Link:
             try:
                 connection = await self._open()
             except (InvalidStatus, InvalidMessage) as error:
-                refused = isinstance(error, InvalidStatus) and error.response.status_code == 401
-                refused = refused and self._token() == self._shown  # it may have been made while we were connecting
+                status = error.response.status_code if isinstance(error, InvalidStatus) else 0
+                # A token may have been made while we were connecting.
+                refused = status == TOO_FAR_APART or (status == 401 and self._token() == self._shown)
                 self._failed(_in_words(error, self.url), fatal=refused)
             except InvalidURI as error:
                 raise AgentError(f"{self.url} is not the address of a server: {error.msg}") from error
             except (OSError, InvalidHandshake, TimeoutError) as error:
                 self._failed(f"the server at {self.url} cannot be reached: {str(error) or 'it does not answer'}")
             else:
+                if connection.subprotocol is None:
+                    await connection.close()
+                    why = f"who listens at {self.url} does not speak {' or '.join(PROTOCOLS)}, as a scitq server does"
+                    self._failed(why, fatal=True)
+                    await asyncio.sleep(REFUSED_S)
+                    continue
                 self._last_words = ""
                 try:
                     yield connection
@@ -91,14 +101,14 @@ class Link:
         return await connect(
             self.url,
             additional_headers={"Authorization": f"Bearer {self._shown}"},
-            subprotocols=[SUBPROTOCOL],
+            subprotocols=SUBPROTOCOLS,
             compression=None,
             max_size=MOST_BYTES,
             open_timeout=OPEN_S,
             ping_interval=PING_S,
             ping_timeout=PONG_S,
             close_timeout=1.0,
-            user_agent_header=None,
+            user_agent_header=f"scitq/{__version__}",
             proxy=None if here else True,
         )
 
@@ -129,6 +139,8 @@ def _in_words(error: InvalidStatus | InvalidMessage, url: str) -> str:
             f"the server at {url} does not accept this worker's token or credential{f' ({said})' if said else ''}: "
             "set SCITQ_TOKEN to the server's token, or enrol the worker anew with an invitation (scitq worker invite)"
         )
+    if status == TOO_FAR_APART:
+        return f"the server at {url} and this worker (scitq {__version__}) do not understand each other: {said}"
     if status == 404:
         return f"the server at {url} has no gateway for workers: it is another program, or too old"
     return f"the server at {url} answered {status}{f': {said}' if said else ''}"

@@ -3,14 +3,17 @@
     {"type": "reports", "worker": 3, "incarnation": "…", "first": 17, "floor": 16,
      "reports": [{"type": "started", "execution": 5, "pid": 77}, {"type": "succeeded", "execution": 5}]}
 
-Names here are protocol: agents of the release before must understand them, and be understood.
+Names here are protocol: agents of the release before must understand them, and be understood. What one side says beyond
+what the other knows is left out: docs/decisions/0012-agents-of-other-versions.md has the rules, tests/golden/wire what
+was ever said.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, get_args
 
 import orjson
 from annotated_types import Ge, Le, MaxLen, MinLen
@@ -18,10 +21,13 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from scitq.domain import messages
 from scitq.domain.execution import Accepted, Failed, Refused, Report, Started, Succeeded
-from scitq.domain.messages import AgentHello, FromAgent, Goodbye, Heartbeat, Reports, ToAgent
+from scitq.domain.messages import AgentHello, FromAgent, Goodbye, Heartbeat, Reports, ToAgent, Told, Unknown
 from scitq.domain.requests import BatchName, Count, Id, Name, place_of
 from scitq.domain.worker import Hello
-from scitq.errors import Malformed
+from scitq.errors import Malformed, UnknownMessage
+
+PROTOCOLS: Final = ("scitq.1",)
+"""What this release speaks, the best first: the subprotocols of the agents' WebSocket."""
 
 MOST_BYTES: Final = 4 * 1024 * 1024
 MOST_REPORTS: Final = 10_000
@@ -31,7 +37,26 @@ Number = Annotated[int, Ge(0), Le(2**62)]
 Bytes = Annotated[int, Ge(0), Le(2**62)]
 Reason = Annotated[str, MinLen(1), MaxLen(10_000), Field(pattern=r"^[^\x00]*$")]
 Incarnation = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9._:-]+$")]
-Held = Literal["pending", "accepted", "running", "paused", "ended"]
+WORD: Final = r"^[a-z][a-z-]{0,49}$"
+Word = Annotated[str, Field(pattern=WORD)]
+UNKNOWN_HELD: Final = "accepted"
+"""What a newer agent holds in a way we do not know: it is there, and nothing follows from how far it is."""
+
+
+MOST_NEWS: Final = 100
+
+
+class News:
+    """The words of the other side that we do not know: each is worth one line of the log."""
+
+    def __init__(self) -> None:
+        self._told: set[str] = set()
+
+    def is_first(self, kind: str) -> bool:
+        first = kind not in self._told and len(self._told) < MOST_NEWS
+        if first:
+            self._told.add(kind)
+        return first
 
 
 class _Form(BaseModel):
@@ -85,7 +110,17 @@ class _Refused(_Execution):
         return Refused(self.execution, self.reason)
 
 
-_Report = Annotated[_Accepted | _Started | _Succeeded | _Failed | _Refused, Field(discriminator="type")]
+class _Unknown(_Form):
+    """What `_in_our_words` makes of a report of another kind."""
+
+    type: Literal["?"]
+    kind: Word
+
+    def report(self) -> Told:
+        return Unknown(self.kind)
+
+
+_Report = Annotated[_Accepted | _Started | _Succeeded | _Failed | _Refused | _Unknown, Field(discriminator="type")]
 
 
 class _Reports(_Form):
@@ -105,7 +140,7 @@ class _Heartbeat(_Form):
     type: Literal["heartbeat"]
     worker: Id
     incarnation: Incarnation
-    held: Annotated[dict[str, Held], MaxLen(MOST_HELD)] = {}
+    held: Annotated[dict[str, Word], MaxLen(MOST_HELD)] = {}
     settings: Number = 0
 
     def message(self, reply_to: str) -> FromAgent:
@@ -113,7 +148,7 @@ class _Heartbeat(_Form):
         for id, status in self.held.items():
             if not id.isascii() or not id.isdecimal() or len(id) > 15:
                 raise Malformed(f"held: {id[:50]!r} is not the id of an execution")
-            held[int(id)] = status
+            held[int(id)] = _HELD.get(status, UNKNOWN_HELD)
         return Heartbeat(self.worker, self.incarnation, held, self.settings)
 
 
@@ -163,9 +198,37 @@ def parse_from_agent(body: bytes, reply_to: str = "") -> FromAgent:
     if len(body) > MOST_BYTES:
         raise Malformed(f"the message has {len(body)} bytes; {MOST_BYTES} are allowed")
     try:
-        return _FROM_AGENT.validate_json(body).message(reply_to)
+        try:
+            form = _FROM_AGENT.validate_json(body)
+        except ValidationError as error:
+            if all(one["type"] != "union_tag_invalid" for one in error.errors(include_input=False, include_url=False)):
+                raise
+            form = _FROM_AGENT.validate_json(_in_our_words(body))
+        return form.message(reply_to)
     except ValidationError as error:
         raise Malformed(place_of(error, "the message")) from error
+
+
+def _in_our_words(body: bytes) -> bytes:
+    """A message that has a word which we do not know. UnknownMessage, when that is so of it as a whole."""
+    try:
+        content = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise Malformed(f"the message: {error}") from error
+    if _is_new(content.get("type"), _KINDS):
+        raise UnknownMessage(content["type"])
+    if isinstance(content.get("reports"), list):
+        content["reports"] = [_known_report(told) for told in content["reports"]]
+    return orjson.dumps(content)
+
+
+def _known_report(told: Any) -> Any:
+    kind = told.get("type") if isinstance(told, dict) else None
+    return {"type": "?", "kind": kind} if _is_new(kind, _REPORT_KINDS) else told
+
+
+def _is_new(kind: Any, known: frozenset[str]) -> bool:
+    return isinstance(kind, str) and kind not in known and re.fullmatch(WORD, kind) is not None
 
 
 def encode_from_agent(message: FromAgent) -> bytes:
@@ -191,6 +254,9 @@ _REPORT_NAMES: Final[dict[type[Any], str]] = {
     Failed: "failed",
     Refused: "refused",
 }
+_REPORT_KINDS: Final = frozenset(_REPORT_NAMES.values())
+_KINDS: Final = frozenset({"reports", "heartbeat", "hello", "goodbye"})
+_HELD: Final[dict[str, messages.HeldStatus]] = {status: status for status in get_args(messages.HeldStatus)}
 
 # To agents ------------------------------------------------------------------------------------------------------
 
@@ -214,14 +280,18 @@ def encode_post(epoch: int, worker: int, incarnation: str, said: Sequence[ToAgen
     return orjson.dumps({"epoch": epoch, "worker": worker, "incarnation": incarnation, "messages": told})
 
 
-def parse_post(body: bytes) -> tuple[int, int, str, list[ToAgent]]:
+def parse_post(
+    body: bytes, on_unknown: Callable[[str], None] = lambda kind: None
+) -> tuple[int, int, str, list[ToAgent]]:
     """For the agent's side: epoch, worker, incarnation, messages. What a newer engine says beyond ours is left out."""
     try:
         content: Mapping[str, Any] = orjson.loads(body)
         said: list[ToAgent] = []
         for told in content["messages"]:
             cls = TO_AGENT.get(told["type"])
-            if cls is not None:
+            if cls is None:
+                on_unknown(str(told["type"]))
+            else:
                 known = {f.name for f in fields(cls)}
                 said.append(cls(**{name: value for name, value in told.items() if name in known}))
         return int(content["epoch"]), int(content["worker"]), str(content["incarnation"]), said

@@ -31,6 +31,16 @@ class AgentHello:
 
 
 @dataclass(frozen=True, slots=True)
+class Unknown:
+    """A report of a kind that only a newer agent knows. It has its number, and changes nothing."""
+
+    kind: str
+
+
+Told = Report | Unknown
+
+
+@dataclass(frozen=True, slots=True)
 class Reports:
     """What happened, in order: the first one has number `first`; all below `floor` were confirmed as applied."""
 
@@ -38,7 +48,7 @@ class Reports:
     incarnation: str
     first: int
     floor: int
-    reports: tuple[Report, ...]
+    reports: tuple[Told, ...]
 
 
 @dataclass(frozen=True, slots=True)

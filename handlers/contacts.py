@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from math import exp
 from typing import Final
 
-from scitq.domain.execution import Report
+from scitq.domain.messages import Told
 
 MOST_AHEAD: Final = 10_000
 """Reports held while one before them is missing; those beyond are sent again later."""
@@ -45,10 +45,10 @@ class Contact:
     incarnation: str
     heard: int
     applied: int
-    ahead: dict[int, Report] = field(default_factory=dict)
+    ahead: dict[int, Told] = field(default_factory=dict)
     pace: Pace = field(default_factory=Pace)
 
-    def in_order(self, first: int, floor: int, reports: tuple[Report, ...]) -> list[tuple[int, Report]]:
+    def in_order(self, first: int, floor: int, reports: tuple[Told, ...]) -> list[tuple[int, Told]]:
         """Those reports whose turn it is now, numbered. What came early is held; what was applied is dropped.
 
         All below `floor` were confirmed by an engine: they are applied, even if they changed nothing and left no mark.
@@ -64,8 +64,8 @@ class Contact:
                 due += self._take_those_due()
         return due
 
-    def _take_those_due(self) -> list[tuple[int, Report]]:
-        due: list[tuple[int, Report]] = []
+    def _take_those_due(self) -> list[tuple[int, Told]]:
+        due: list[tuple[int, Told]] = []
         while self.applied + 1 in self.ahead:
             self.applied += 1
             due.append((self.applied, self.ahead.pop(self.applied)))

@@ -3,7 +3,8 @@
 ScitqError
 ├── Rejected              a command that is impossible; its text is for the user
 ├── Malformed             a message, an event or a setting that cannot be understood
-│   └── UnknownEvent      an event of a type or version this release does not know
+│   ├── UnknownEvent      an event of a type or version this release does not know
+│   └── UnknownMessage    a message of a kind that only a newer agent knows
 ├── Unreachable           a server does not answer
 ├── ServerError           a server answered that it will not, or cannot
 │   └── NotAllowed        what was sent with the request does not give the right to it
@@ -48,6 +49,14 @@ class UnknownEvent(Malformed):
         super().__init__(
             f"event {type_!r} version {schema}{where} is not known to this release; it was written by a newer one"
         )
+
+
+class UnknownMessage(Malformed):
+    """A message of a kind that only a newer agent knows. It is left out: nothing that is new must be heard."""
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        super().__init__(f"messages of the kind {kind!r} are not known to this release")
 
 
 class StoreError(ScitqError):

@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import time
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from starlette.types import Message as Frame
@@ -20,18 +22,17 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from scitq.bus import Bus, Mailbox, Message
 from scitq.bus.bus import Queue
-from scitq.domain.agent_wire import parse_from_agent
-from scitq.domain.messages import AgentHello
+from scitq.domain.agent_wire import PROTOCOLS, News, parse_from_agent
+from scitq.domain.messages import AgentHello, Reports, Unknown
 from scitq.domain.output_wire import parse_chunk
 from scitq.domain.speaker import Speaker
-from scitq.errors import BusUnavailable, Malformed
-from scitq.web.errors import bad_request, response
+from scitq.errors import BusUnavailable, Malformed, UnknownMessage
+from scitq.web.errors import Refusal, response
 from scitq.web.routing import Session, Socket
 from scitq.web.services import Heard
 
 log = logging.getLogger(__name__)
 
-PROTOCOL: Final = "scitq.1"
 HELLO_S: Final = 10.0
 SOON_S, LATER_S = 0.05, 1.0
 MOST_AT_ONCE: Final = 100
@@ -47,6 +48,7 @@ class Ended(NamedTuple):
 
 
 GONE: Final = Ended()
+_NEWS: Final = News()
 
 
 class Refused(Exception):
@@ -56,10 +58,13 @@ class Refused(Exception):
 async def talk(session: Session) -> None:
     """From the handshake to the end of the connection."""
     socket = session.websocket
-    if PROTOCOL not in socket.scope["subprotocols"]:
-        await socket.send_denial_response(response(bad_request(f"agents speak the WebSocket subprotocol {PROTOCOL}")))
+    offered = socket.scope["subprotocols"]
+    chosen = next((one for one in PROTOCOLS if one in offered), None)
+    if chosen is None:
+        why = _no_common_words(offered, socket.headers.get("user-agent", ""), session.services.version)
+        await socket.send_denial_response(response(Refusal(426, why, headers={"Upgrade": "websocket"})))
         return
-    await socket.accept(PROTOCOL)
+    await socket.accept(chosen)
     with session.services.bus.mailbox() as mailbox:
         connection = Connection(socket, session.services.bus, mailbox, session.services.heard, session.caller.worker)
         ended = await connection.serve()
@@ -69,6 +74,20 @@ async def talk(session: Session) -> None:
             await socket.close(ended.code, _shortened(ended.reason))
         except WebSocketDisconnect:  # it went first
             return
+
+
+def _no_common_words(offered: Sequence[str], agent: str, version: str) -> str:
+    """What somebody is to do when server and agent are too far apart."""
+    theirs = [int(number) for one in offered for number in re.findall(r"^scitq\.([0-9]{1,6})$", one)]
+    ours = [int(one.rpartition(".")[2]) for one in PROTOCOLS]
+    spoken, understood = " and ".join(offered)[:100] or "nothing", " and ".join(PROTOCOLS)
+    name = agent if re.fullmatch(r"scitq/[A-Za-z0-9.+!_-]{1,40}", agent) else "the worker"
+    apart = (
+        f"this server is scitq {version} and speaks {understood} with workers, {name.replace('/', ' ')} offers {spoken}"
+    )
+    if theirs and min(theirs) > max(ours):
+        return f"{apart}: update the server, or give the worker the server's version"
+    return f"{apart}: give the worker the server's version"
 
 
 class Connection:
@@ -118,7 +137,14 @@ class Connection:
         text = frame.get("text")
         if text is not None:
             body = text.encode()
-            await self._send("reports", body, self._admit(body))
+            try:
+                headers = self._admit(body)
+            except UnknownMessage as error:
+                if self._agent is None:
+                    raise Refused("say hello first") from error
+                _note(error.kind)
+                return
+            await self._send("reports", body, headers)
         else:
             body = frame["bytes"]
             parse_chunk(body)
@@ -138,6 +164,10 @@ class Connection:
             if self._agent != (hello.name, hello.incarnation):
                 raise Refused("a connection speaks for one agent, and another one said hello before on this one")
             return self._reply
+        if isinstance(message, Reports):
+            for report in message.reports:
+                if isinstance(report, Unknown):
+                    _note(report.kind)
         return self._speaking
 
     def _is(self, worker: int, incarnation: str) -> bool:
@@ -193,6 +223,12 @@ class Connection:
         self._heard.note(self._worker, time.time_ns() // 1000)
 
 
+def _note(kind: str) -> None:
+    """Each word is told once in the log, by each process."""
+    if _NEWS.is_first(kind):
+        log.warning("a newer agent says what this release does not know; it is left out", extra={"kind": kind})
+
+
 def _shortened(reason: str) -> str:
     return reason.encode()[:REASON_BYTES].decode(errors="ignore")
 
@@ -203,7 +239,7 @@ ROUTES = [
         "worker",
         talk,
         "Where agents connect",
-        subprotocol=PROTOCOL,
+        subprotocol=PROTOCOLS[0],
         doc="Text frames carry the messages of domain/agent_wire.py, binary frames those of domain/output_wire.py.",
     )
 ]

@@ -5,6 +5,7 @@ The engine has a thread to itself, and nothing else to do while it waits: so all
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,11 +25,13 @@ from scitq.domain.envelope import Answer, Append, Envelope, Lease, pack
 from scitq.domain.messages import AgentHello, Reports, Welcome
 from scitq.domain.speaker import Speaker
 from scitq.domain.state import State
-from scitq.errors import Malformed, OutcomeUnknown, ScitqError, StoreUnavailable
+from scitq.errors import Malformed, OutcomeUnknown, ScitqError, StoreUnavailable, UnknownMessage
 from scitq.handlers.overlay import Reply
 from scitq.handlers.ports import Delivery, Post
 from scitq.handlers.turn import Input
 from scitq.store.journal import Journal
+
+log = logging.getLogger(__name__)
 
 BEAT_S: Final = 0.5
 GATHER_S: Final = 0.008
@@ -127,6 +130,7 @@ class EngineBus:
         self._busy = False
         self.state: Callable[[], State] = State  # what the engine knows; set when there is one
         self._direct: dict[int, tuple[str, str]] = {}  # incarnation and address of agents that speak with the broker
+        self._news = agent_wire.News()
 
     @property
     def trouble(self) -> str | None:
@@ -172,6 +176,7 @@ class EngineBus:
             raise Unheard(trouble)
 
     def _read(self, one: Taken) -> Input | None:
+        assert self._consumer is not None
         headers = one.message.headers
         try:
             if one.queue == "commands":
@@ -187,6 +192,13 @@ class EngineBus:
                 if not isinstance(message, AgentHello):
                     self._direct[message.worker] = (message.incarnation, user)
             return message
+        except UnknownMessage as error:
+            if self._news.is_first(error.kind):
+                log.warning(
+                    "a newer agent says what this release does not know; it is left out", extra={"kind": error.kind}
+                )
+            self._consumer.done([one.token])
+            return None
         except Malformed as error:
             self._refuse(one, error)
             return None

@@ -112,9 +112,13 @@ class Embedded:
     def up(self, *options: str) -> Process:
         return self._started("up", *options)
 
+    def adopt(self, process: Process) -> None:
+        """It ends with the system."""
+        self._processes.append(process)
+
     def _started(self, *words: str) -> Process:
         process = self.machine.start(*words)
-        self._processes.append(process)
+        self.adopt(process)
         return process
 
     def client(self) -> Server[dict[str, Any]]:

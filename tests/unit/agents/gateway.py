@@ -28,6 +28,7 @@ from scitq.domain.messages import (
     Resend,
     Settings,
     ToAgent,
+    Told,
     Unwelcome,
     Welcome,
 )
@@ -45,7 +46,7 @@ class Gateway:
         self.concurrency, self.prefetch = concurrency, prefetch
         self.waiting: list[tuple[int, dict[str, Any]]] = []
         self.active: dict[int, dict[str, Any]] = {}
-        self.reports: list[Report] = []
+        self.reports: list[Told] = []
         self.ends: dict[int, Report] = {}
         self.started: dict[int, int] = {}
         self.applied = 0
@@ -203,7 +204,7 @@ class Gateway:
         await self.say(Applied(self.applied), *([Resend(self.applied + 1)] if message.first > self.applied + 1 else []))
         await self.offer()
 
-    def _apply(self, report: Report) -> None:
+    def _apply(self, report: Told) -> None:
         self.reports.append(report)
         if isinstance(report, Started):
             self.started[report.execution] = report.pid

@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 
 from scitq.domain.agent_wire import (
     MOST_BYTES,
+    MOST_NEWS,
     TO_AGENT,
+    News,
     encode_from_agent,
     encode_post,
     parse_from_agent,
@@ -30,11 +32,12 @@ from scitq.domain.messages import (
     Settings,
     Signal,
     ToAgent,
+    Unknown,
     Unwelcome,
     Welcome,
 )
 from scitq.domain.worker import Hello
-from scitq.errors import Malformed
+from scitq.errors import Malformed, UnknownMessage
 
 REPORTS = (
     Accepted(5),
@@ -88,6 +91,36 @@ def test_what_a_newer_engine_or_agent_adds_is_passed_over() -> None:
     assert parse_from_agent(orjson.dumps(heartbeat)) == Heartbeat(3, "i")
 
 
+def test_a_report_of_a_new_kind_keeps_its_number_and_a_new_way_to_hold_is_a_way_to_hold() -> None:
+    reports = [
+        {"type": "started", "execution": 5},
+        {"type": "moved", "to": "elsewhere"},
+        {"type": "succeeded", "execution": 5},
+    ]
+    said = {"type": "reports", "worker": 3, "incarnation": "i", "first": 8, "floor": 7, "reports": reports}
+    assert parse_from_agent(orjson.dumps(said)) == Reports(3, "i", 8, 7, (Started(5), Unknown("moved"), Succeeded(5)))
+    heartbeat = {"type": "heartbeat", "worker": 3, "incarnation": "i", "held": {"5": "fetching", "6": "running"}}
+    assert parse_from_agent(orjson.dumps(heartbeat)) == Heartbeat(3, "i", {5: "accepted", 6: "running"})
+
+
+def test_a_message_of_a_new_kind_says_which_and_each_is_told_once() -> None:
+    with pytest.raises(UnknownMessage) as found:
+        parse_from_agent(b'{"type": "telemetry", "load": [1, 2]}')
+    assert found.value.kind == "telemetry"
+    told: list[str] = []
+    post = {
+        "epoch": 1,
+        "worker": 3,
+        "incarnation": "i",
+        "messages": [{"type": "dance"}, {"type": "dance"}, {"type": "sing"}],
+    }
+    assert parse_post(orjson.dumps(post), told.append)[3] == []
+    assert told == ["dance", "dance", "sing"]
+    news = News()
+    assert [kind for kind in told if news.is_first(kind)] == ["dance", "sing"]
+    assert sum(news.is_first(str(number)) for number in range(1_000)) == MOST_NEWS - 2
+
+
 HEAD = '"worker": 1, "incarnation": "i"'
 
 
@@ -96,20 +129,23 @@ HEAD = '"worker": 1, "incarnation": "i"'
     [
         ("", "the message"),
         ("[]", "the message"),
-        ('{"type": "nonsense"}', "the message"),
+        ('{"type": "nonsense"}', "'nonsense'"),
+        ('{"type": "No Word"}', "the message"),
+        ('{"type": 5}', "the message"),
+        ('{"type": "reports"', "the message"),
         ('{"type": "reports", "worker": 0, "incarnation": "i", "first": 1, "floor": 1, "reports": []}', "worker"),
         (
             '{"type": "reports", "worker": 1, "incarnation": "a b", "first": 1, "floor": 1, "reports": []}',
             "incarnation",
         ),
-        (f'{{"type": "reports", {HEAD}, "first": 1, "floor": 1, "reports": [{{"type": "won"}}]}}', "reports.0"),
+        (f'{{"type": "reports", {HEAD}, "first": 1, "floor": 1, "reports": [{{"type": "No Word"}}]}}', "reports.0"),
         (
             f'{{"type": "reports", {HEAD}, "first": 1, "floor": 1, '
             '"reports": [{"type": "refused", "execution": 1, "reason": "a\\u0000b"}]}',
             "reason",
         ),
         (f'{{"type": "heartbeat", {HEAD}, "held": {{"x": "running"}}}}', "held"),
-        (f'{{"type": "heartbeat", {HEAD}, "held": {{"1": "dancing"}}}}', "held"),
+        (f'{{"type": "heartbeat", {HEAD}, "held": {{"1": "Dancing!"}}}}', "held"),
         ('{"type": "hello", "name": "n", "incarnation": "i", "batches": ["a/b"]}', "batches"),
         ('{"type": "hello", "name": "n", "incarnation": "i", "concurrency": 1e99}', "concurrency"),
         (" " * (MOST_BYTES + 1), "bytes"),

@@ -17,8 +17,8 @@ from scitq.domain import worker as workers
 from scitq.domain.commands import Command, CreateTasks, Request, SteerTasks, SteerWorkers, TaskSpec, WorkerSteering
 from scitq.domain.engine_log import EngineStarted
 from scitq.domain.envelope import Answer
-from scitq.domain.execution import ExecutionAssigned, Report
-from scitq.domain.messages import AgentHello, Heartbeat, HeldStatus, Reports, ToAgent
+from scitq.domain.execution import ExecutionAssigned
+from scitq.domain.messages import AgentHello, Heartbeat, HeldStatus, Reports, ToAgent, Told
 from scitq.domain.state import State
 from scitq.domain.wire import Erased, Event, Recorded
 from scitq.domain.worker import Hello
@@ -159,14 +159,14 @@ class Server:
         self.turn(AgentHello(Hello(name, incarnation or f"{name}-spool", **proposed), "address"))
         return self.state.names[name]
 
-    def reports(self, worker: int, *reports: Report) -> Reports:
+    def reports(self, worker: int, *reports: Told) -> Reports:
         """The agent's next reports."""
         incarnation = self.state.workers[worker].incarnation
         first = self._numbers.get((worker, incarnation), 0) + 1
         self._numbers[worker, incarnation] = first + len(reports) - 1
         return Reports(worker, incarnation, first, 1, reports)
 
-    def report(self, worker: int, *reports: Report) -> list[Event]:
+    def report(self, worker: int, *reports: Told) -> list[Event]:
         return self.events(self.turn(self.reports(worker, *reports)))
 
     def heartbeat_of(self, worker: int, held: dict[int, HeldStatus] | None = None) -> Heartbeat:

@@ -13,8 +13,18 @@ from scitq.domain.commands import (
 from scitq.domain.messages import (
     Applied,
     Cancel,
+    Unknown,
 )
 from tests.unit.handlers.server import MINUTE, SECOND, Server, started
+
+
+def test_a_report_that_only_a_newer_agent_knows_has_its_number_and_changes_nothing(server: Server) -> None:
+    task, execution = started(server)
+    events = server.report(1, Unknown("moved"), ex.Succeeded(execution))
+    assert [type(event) for event in events] == [ex.ExecutionSucceeded]
+    assert server.said(1)[0] == Applied(4), "accepted, started, moved, succeeded"
+    assert server.status(task) == "succeeded"
+
 
 # One current execution -----------------------------------------------------------------------------------------
 

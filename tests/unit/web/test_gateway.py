@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 from websockets.client import ClientProtocol
 from websockets.exceptions import ConnectionClosed, InvalidStatus
@@ -107,7 +108,7 @@ def in_thread(work: Callable[[], object]) -> Callable[[], None]:
     return lambda: thread.join(20)
 
 
-def send_all(connection: ClientConnection, frames: Sequence[bytes]) -> None:
+def send_all(connection: ClientConnection, frames: Sequence[bytes | str]) -> None:
     for frame in frames:
         connection.send(frame)
 
@@ -222,15 +223,54 @@ def test_an_invitation_does_not_open_the_gateway(site: Site) -> None:
 def test_who_does_not_speak_the_protocol_is_told_which_it_is(site: Site) -> None:
     with pytest.raises(InvalidStatus) as caught, agent(site, subprotocols=None):
         pass
-    assert caught.value.response.status_code == 400
+    assert caught.value.response.status_code == 426
     assert b"scitq.1" in caught.value.response.body
+
+
+@pytest.mark.parametrize(
+    ("offered", "advice"),
+    [(["scitq.9"], "update the server"), (["scitq.0"], "give the worker the server's version"), (["x"], "offers x")],
+)
+def test_one_that_is_too_far_apart_is_told_both_versions_and_what_to_do(
+    site: Site, offered: list[Subprotocol], advice: str
+) -> None:
+    options: dict[str, Any] = {"subprotocols": offered, "user_agent_header": "scitq/7.3.1"}
+    with pytest.raises(InvalidStatus) as caught, agent(site, **options):
+        pass
+    said = orjson.loads(caught.value.response.body)["message"]
+    assert "this server is scitq test and speaks scitq.1" in said
+    assert f"scitq 7.3.1 offers {offered[0]}" in said
+    assert advice in said
+
+
+def test_one_that_offers_more_than_we_know_gets_what_we_know(site: Site) -> None:
+    with agent(site, subprotocols=[Subprotocol("scitq.2"), *PROTOCOLS]) as one:
+        assert one.subprotocol == "scitq.1"
+
+
+def test_what_only_a_newer_agent_says_is_left_out_and_told_once(
+    site: Site, engine: Engine, caplog: pytest.LogCaptureFixture
+) -> None:
+    with agent(site) as one:
+        engine.welcome(one)
+        news = b'{"type": "dreams", "worker": 7, "incarnation": "i1"}'
+        beat = b'{"type": "heartbeat", "worker": 7, "incarnation": "i1", "mood": "good"}'
+        send_all(one, [frame.decode() for frame in (news, news, beat)])
+        assert engine.one().message.body == beat
+    assert [vars(record)["kind"] for record in caplog.records if hasattr(record, "kind")] == ["dreams"]
+
+
+def test_one_that_says_something_new_before_its_hello_is_refused(site: Site, engine: Engine) -> None:
+    with agent(site) as one:
+        one.send('{"type": "dreams-before"}')
+        assert closed(one) == (1008, "say hello first")
 
 
 HOSTILE: dict[str, bytes | str] = {
     "nothing": "",
     "no JSON": "hello!",
     "JSON that is no object": "[1, 2]",
-    "an unknown type": '{"type": "welcome", "worker": 7}',
+    "an unknown type that is no word": '{"type": "Welcome!", "worker": 7}',
     "a worker that is no number": '{"type": "heartbeat", "worker": "7", "incarnation": "i1"}',
     "a negative worker": '{"type": "heartbeat", "worker": -7, "incarnation": "i1"}',
     "an incarnation with a dot too many": '{"type": "heartbeat", "worker": 7, "incarnation": "i1/../*"}',

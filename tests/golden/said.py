@@ -1,0 +1,114 @@
+"""What agents and servers of every release have said to each other, a line for each: `python -m tests.golden.said`.
+
+    {"way": "from-agent", "bytes": "{\"type\": …}", "means": {"AgentHello": {…}}}
+
+That command adds lines for what today's code says and no line has yet. Lines that are there are never changed:
+somewhere an agent still says that. The bytes of output and confirmations are in hexadecimal.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+
+from scitq.domain.agent_wire import encode_from_agent, encode_post, parse_from_agent, parse_post
+from scitq.domain.execution import Accepted, Failed, Refused, Started, Succeeded
+from scitq.domain.messages import (
+    AgentHello,
+    Applied,
+    Assign,
+    Cancel,
+    FromAgent,
+    Goodbye,
+    Heartbeat,
+    Reports,
+    Resend,
+    SayHello,
+    Settings,
+    Signal,
+    ToAgent,
+    Unwelcome,
+    Welcome,
+)  # fmt: skip
+from scitq.domain.output_wire import Chunk, Confirm, encode_chunk, encode_confirms, parse_chunk, parse_confirms
+from scitq.domain.worker import Hello
+from tests.golden.journals import plain
+
+FOLDER: Final = Path(__file__).parent / "wire"
+TODAY: Final = FOLDER / "v0.jsonl"
+TEXTS: Final = {"name": "s1", "command": "echo 'é'", "shell": False, "run_timeout": 60}
+FROM_AGENT: Final[tuple[FromAgent, ...]] = (
+    AgentHello(Hello("node1", "spool-1", 8, 2, ("a", "b"), "node1.lan", True), "", "00ff"),
+    AgentHello(Hello("node1", "spool-1")),
+    Heartbeat(3, "spool-1", {1: "pending", 2: "accepted", 3: "running", 4: "paused", 5: "ended"}, 4),
+    Reports(3, "spool-1", 17, 16, (Accepted(5), Started(5, 77), Succeeded(5, 10, 20))),
+    Reports(3, "spool-1", 20, 17, (Failed(6, -9, "killed", 1, 2), Failed(7), Refused(8, "the disk is full"))),
+    Goodbye(3, "spool-1"),
+)
+TO_AGENT: Final[tuple[ToAgent, ...]] = (
+    Welcome(3, "spool-1", 16, "00ff"), Unwelcome("another agent is connected", True), Settings(4, 8, 2, True),
+    Assign(5, 50, TEXTS), Assign(6, 51), Cancel(6), Signal(5, 15), Signal(5, "pause"), Signal(5, "resume"), Applied(17),
+    Resend(18), SayHello(),
+)  # fmt: skip
+CHUNKS: Final = (Chunk(5, 1, 2**40, 2**39, "é\n".encode()), Chunk(2**40, 2, 0, 0, bytes(range(256))))
+CONFIRMS: Final = [Confirm(5, 1, 2**40), Confirm(6, 2, 1)]
+
+
+def said_today() -> Iterator[tuple[str, bytes]]:
+    for message in FROM_AGENT:
+        yield "from-agent", encode_from_agent(message)
+    for told in TO_AGENT:
+        yield "to-agent", encode_post(2, 3, "spool-1", [told])
+    for chunk in CHUNKS:
+        yield "output", encode_chunk(chunk)
+    yield "confirms", encode_confirms(CONFIRMS)
+
+
+def meaning(way: str, said: bytes) -> Any:
+    """What today's code understands."""
+    if way == "from-agent":
+        return named(parse_from_agent(said))
+    if way == "to-agent":
+        epoch, worker, incarnation, messages = parse_post(said)
+        return {"epoch": epoch, "worker": worker, "incarnation": incarnation, "messages": named(messages)}
+    if way == "output":
+        return plain({**parse_chunk(said)._asdict(), "data": parse_chunk(said).data.hex()})
+    return [one._asdict() for one in parse_confirms(said)]
+
+
+def named(value: Any) -> Any:
+    """Values as JSON, each message with the name of its kind."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {type(value).__name__: {one.name: named(getattr(value, one.name)) for one in fields(value)}}
+    return [named(one) for one in value] if isinstance(value, list | tuple) else plain(value)
+
+
+def lines(path: Path) -> list[dict[str, Any]]:
+    return [orjson.loads(line) for line in path.read_bytes().splitlines()] if path.exists() else []
+
+
+def written(way: str, said: bytes) -> dict[str, str]:
+    return {"way": way, "bytes": said.hex() if way in ("output", "confirms") else said.decode()}
+
+
+def spoken(line: dict[str, Any]) -> bytes:
+    said: str = line["bytes"]
+    return bytes.fromhex(said) if line["way"] in ("output", "confirms") else said.encode()
+
+
+def main() -> int:
+    known = [{"way": line["way"], "bytes": line["bytes"]} for line in lines(TODAY)]
+    with TODAY.open("ab") as file:
+        for way, said in said_today():
+            if (line := written(way, said)) not in known:
+                file.write(orjson.dumps({**line, "means": meaning(way, said)}) + b"\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
