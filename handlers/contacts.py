@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from math import exp
 from typing import Final
 
-from scitq.domain.messages import Told
+from scitq.domain.execution import Report
+from scitq.domain.messages import Told, Unknown
 
 MOST_AHEAD: Final = 10_000
 """Reports held while one before them is missing; those beyond are sent again later."""
@@ -48,7 +49,7 @@ class Contact:
     ahead: dict[int, Told] = field(default_factory=dict)
     pace: Pace = field(default_factory=Pace)
 
-    def in_order(self, first: int, floor: int, reports: tuple[Told, ...]) -> list[tuple[int, Told]]:
+    def in_order(self, first: int, floor: int, reports: tuple[Told, ...]) -> list[tuple[int, Report]]:
         """Those reports whose turn it is now, numbered. What came early is held; what was applied is dropped.
 
         All below `floor` were confirmed by an engine: they are applied, even if they changed nothing and left no mark.
@@ -64,11 +65,13 @@ class Contact:
                 due += self._take_those_due()
         return due
 
-    def _take_those_due(self) -> list[tuple[int, Told]]:
-        due: list[tuple[int, Told]] = []
+    def _take_those_due(self) -> list[tuple[int, Report]]:
+        due: list[tuple[int, Report]] = []
         while self.applied + 1 in self.ahead:
             self.applied += 1
-            due.append((self.applied, self.ahead.pop(self.applied)))
+            told = self.ahead.pop(self.applied)
+            if not isinstance(told, Unknown):
+                due.append((self.applied, told))
         return due
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from scitq.domain.engine_log import ReportFailed
 from scitq.domain.envelope import Mark
 from scitq.domain.execution import Failed, Report, Succeeded
-from scitq.domain.messages import Applied, Reports, Resend, Unknown
+from scitq.domain.messages import Applied, Reports, Resend
 from scitq.errors import Rejected
 from scitq.handlers.actions import OnExecution
 from scitq.handlers.agents import heard, known_worker
@@ -21,8 +21,6 @@ def take_reports(turn: Overlay, message: Reports) -> None:
     due = contact.in_order(message.first, message.floor, message.reports)
     contact.pace.note(sum(isinstance(report, Succeeded | Failed) for _, report in due), turn.at.steady)
     for number, report in due:
-        if isinstance(report, Unknown):
-            continue
         turn.on_behalf(f"worker:{worker.id}", mark=Mark(worker.id, worker.incarnation, number))
         try:
             turn.whole(_take_report, turn, worker.id, report)
