@@ -12,7 +12,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable
 from hashlib import sha256
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import orjson
 
@@ -75,6 +75,12 @@ def read_mark(header: bytes) -> Mark | None:
     return None if mark is None else Mark(*mark)
 
 
+def json_bytes(content: Any) -> bytes:
+    """As JSON, in no more memory than it needs: what orjson gives away sits in a page of its own, and a turn of ten
+    thousand tasks keeps twice as many of these."""
+    return b"%b" % orjson.dumps(content)
+
+
 def seal(
     previous: bytes,
     *,
@@ -93,7 +99,7 @@ def seal(
 ) -> Envelope:
     """Give an event its place in the chain, behind the one whose hash is `previous`."""
     latest = None if mark is None else tuple(mark)  # orjson refuses subclasses of tuple
-    header = orjson.dumps((position, stream, version, type, schema, time, actor, command, cause, epoch, latest))
+    header = json_bytes((position, stream, version, type, schema, time, actor, command, cause, epoch, latest))
     digest = sha256(payload).digest()
     link = sha256(previous + header + digest).digest()
     return Envelope(position, stream, version, type, schema, time, actor, command, cause, header, digest, link, payload)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from typing import Any, Final, NamedTuple, get_args
 
 from scitq.domain import batch as batches
@@ -344,16 +344,19 @@ class State:
 
     # Snapshots (`snapshot.py`) ----------------------------------------------------------------------------------
 
-    def restore_task(self, task: Task) -> None:
-        """Put a task back as it was, with what is derived from it."""
-        self.tasks[task.id] = task
-        if task.ready:
-            self._queue(task)
-        if task.waits_for:
-            self._count_unmet(task.id, len(set(task.waits_for).difference(self.met)))
-        for other in set(task.waits_for):
-            self.needed[other] = self.needed.get(other, 0) + 1
-            self._dependants.setdefault(other, []).append(task.id)
+    def restore_tasks(self, restored: Iterable[Task]) -> None:
+        """Put tasks back as they were, with what is derived from them."""
+        ready: dict[str, list[int]] = {}
+        for task in restored:
+            self.tasks[task.id] = task
+            if task.ready:
+                ready.setdefault(task.batch, []).append(_place(task))
+            if task.waits_for:
+                self._requirements_changed(task.id, (), task.waits_for)
+        for batch, heap in ready.items():
+            heapify(heap)
+            self._ready[batch], self._most_ready[batch] = heap, 2 * len(heap) + FEW
+        self.dirty.update(ready)
 
     def restore_execution(self, execution: Execution) -> None:
         self.executions[execution.id] = execution
@@ -408,7 +411,7 @@ class State:
         heap = self._ready.setdefault(task.batch, [])
         heappush(heap, _place(task))
         if len(heap) > self._most_ready.get(task.batch, FEW):
-            valid = {_place(one) for one in self.tasks.values() if one.ready and one.batch == task.batch}
+            valid = {place for place in heap if self._at(place, task.batch) is not None}
             heap[:] = sorted(valid | {_place(task)})
             self._most_ready[task.batch] = 2 * len(heap) + FEW
         self.dirty.add(task.batch)
@@ -442,12 +445,17 @@ class State:
     def _first_ready(self, batch: str) -> Task | None:
         heap = self._ready.get(batch, ())
         while heap:
-            place = heap[0]
-            task = self.tasks.get(place & _ID)
-            if task is not None and task.ready and task.batch == batch and -task.priority == place >> PRIORITY_SHIFT:
+            task = self._at(heap[0], batch)
+            if task is not None:
                 return task
             heappop(self._ready[batch])
         return None
+
+    def _at(self, place: int, batch: str) -> Task | None:
+        """The task at that place in the queue of a batch, if it still stands there."""
+        task = self.tasks.get(place & _ID)
+        there = task is not None and task.ready and task.batch == batch and -task.priority == place >> PRIORITY_SHIFT
+        return task if there else None
 
     def overdue(self, now: int) -> Iterator[Execution]:
         """Executions whose present step has taken longer than their task allows. Each is said once."""

@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 import orjson
 
 from scitq.domain import batch, engine_log, execution, task, worker
-from scitq.domain.envelope import Envelope, Mark, read_mark, seal
+from scitq.domain.envelope import Envelope, Mark, json_bytes, read_mark, seal
 from scitq.errors import Malformed, UnknownEvent
 
 Event = task.TaskEvent | worker.WorkerEvent | batch.BatchEvent | engine_log.EngineEvent
@@ -101,7 +101,7 @@ def encode(event: Event) -> bytes:
         for name, default in _DEFAULTS[type(event)]
         if (value := getattr(event, name)) != default or default is MISSING
     }
-    return orjson.dumps(content)
+    return json_bytes(content)
 
 
 def decode(type_: str, schema: int, payload: bytes | None, position: int | None = None) -> Event | Erased:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 from scitq.domain import wire
@@ -35,7 +38,7 @@ class Standby:
     async def follow(self) -> Lease:
         """The lease, once it is ours; the state is then at the end of the log."""
         if self.state.position == 0:
-            await self._start_from_snapshot()
+            await self._start()
         lease: Lease | None = None
         while lease is None:
             if await self._catch_up():
@@ -47,6 +50,18 @@ class Standby:
         while await self._catch_up():
             pass
         return lease
+
+    async def write_snapshot(self) -> int:
+        """One, of what the log says now, for whoever starts next; its position. This is no candidate: it then ends."""
+        await self._start()
+        await self._save_snapshot()
+        return self.state.position
+
+    async def _start(self) -> None:
+        with _in_bulk():
+            await self._start_from_snapshot()
+            while await self._catch_up():
+                pass
 
     async def _start_from_snapshot(self) -> None:
         found = await patiently(self._clock, lambda: self._journal.load_snapshot(FINGERPRINT))
@@ -68,6 +83,21 @@ class Standby:
         """Only a follower writes snapshots: writing one takes long."""
         position = self.state.position
         if position >= self._snapshot_at + self._snapshot_every:
-            self._snapshot_at = position
-            data = dump(self.state)
-            await patiently(self._clock, lambda: self._journal.save_snapshot(position, FINGERPRINT, data))
+            await self._save_snapshot()
+
+    async def _save_snapshot(self) -> None:
+        position = self._snapshot_at = self.state.position
+        data = dump(self.state)
+        await patiently(self._clock, lambda: self._journal.save_snapshot(position, FINGERPRINT, data))
+
+
+@contextmanager
+def _in_bulk() -> Iterator[None]:
+    """Millions of objects are made and none is thrown away: the collector would look through all of them in vain."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()

@@ -247,5 +247,10 @@ class Journal:
         with self.database.reading() as connection:
             return snapshots.load(connection, fingerprint)
 
+    def newest_snapshot(self, fingerprint: str) -> int:
+        """Its position; 0: there is none."""
+        with self.database.reading() as connection:
+            return snapshots.newest(connection, fingerprint)
+
     def close(self) -> None:
         self.database.close()

@@ -103,6 +103,26 @@ class OutputLog:
         start = max(self.size(execution, stream).bytes - length, 0)
         return self.read(execution, stream, start, length)
 
+    def ends(self, executions: Sequence[int], most: int) -> dict[Key, bytes]:
+        """The last bytes of both streams of each of these, where there are any; what is short is read all at once."""
+        column, found = outputs.c, dict[Key, bytes]()
+        wanted = sa.select(column.execution, column.stream, column.size).where(column.size > 0)
+        with self.database.reading() as connection:
+            parts = self.database.dialect.any_of(column.execution, executions)
+            sizes = {(row[0], row[1]): row[2] for part in parts for row in connection.execute(wanted.where(part))}
+        long = {execution for (execution, _), size in sizes.items() if size > min(most, CHUNK_BYTES)}
+        short = sorted({execution for execution, _ in sizes} - long)
+        pieces = sa.select(chunks.c.execution, chunks.c.stream, chunks.c.data)
+        pieces = pieces.order_by(chunks.c.execution, chunks.c.stream, chunks.c.offset)
+        with self.database.reading() as connection:
+            for part in self.database.dialect.any_of(chunks.c.execution, short) if short else ():
+                for execution, stream, data in connection.execute(pieces.where(part)):
+                    found[execution, stream] = found.get((execution, stream), b"") + bytes(data)
+        for (execution, stream), size in sizes.items():
+            if execution in long:
+                found[execution, stream] = self.read(execution, stream, max(size - most, 0), most)
+        return {key: data[max(len(data) - most, 0) :] for key, data in found.items()}
+
     def read_chars(self, execution: int, stream: int, start: int, length: int, *, ended: bool = False) -> str:
         """The characters from the 0-based `start` on, as many as there are of `length`.
 

@@ -21,8 +21,14 @@ def save(connection: sa.Connection, dialect: Dialect, position: int, fingerprint
     connection.execute(snapshots.delete().where(column.position == position))
     row = (position, fingerprint, _digest(position, fingerprint, data), data)
     dialect.insert(connection, snapshots, [c.name for c in column], [row])
-    newest = sa.select(column.position).order_by(column.position.desc()).limit(KEPT).scalar_subquery()
-    connection.execute(snapshots.delete().where(column.position.not_in(newest)))
+    kept = sa.select(column.position).order_by(column.position.desc()).limit(KEPT).scalar_subquery()
+    connection.execute(snapshots.delete().where(column.position.not_in(kept)))
+
+
+def newest(connection: sa.Connection, fingerprint: str) -> int:
+    """Where the newest was taken that this code wrote; 0: there is none."""
+    mine = sa.select(sa.func.max(snapshots.c.position)).where(snapshots.c.fingerprint == fingerprint)
+    return connection.execute(mine).scalar() or 0
 
 
 def load(connection: sa.Connection, fingerprint: str) -> tuple[int, bytes] | None:

@@ -53,16 +53,17 @@ async def every(call: Call) -> Response:
         return Rows(view.position, [shapes.execution(attempt) for attempt in found])
 
     def finish(rows: Sequence[Any]) -> Sequence[Any]:
-        return [_with_output(call.services, row, form.trunc) for row in rows]
+        return _with_output(call.services, rows, form.trunc)
 
     return await lists.answer(call, form, form.execution_id, "execution_id", fetch, None if form.no_output else finish)
 
 
-def _with_output(services: Services, row: shapes.Execution, chars: int | None) -> shapes.Execution:
-    id = row["execution_id"]
-    row["output"] = outputs.inline(services, id, outputs.STDOUT, chars)
-    row["error"] = outputs.inline(services, id, outputs.STDERR, chars)
-    return row
+def _with_output(services: Services, rows: Sequence[shapes.Execution], chars: int | None) -> Sequence[shapes.Execution]:
+    found = outputs.inline(services, [row["execution_id"] for row in rows], chars)
+    for row in rows:
+        row["output"] = found.get((row["execution_id"], outputs.STDOUT), "")
+        row["error"] = found.get((row["execution_id"], outputs.STDERR), "")
+    return rows
 
 
 def one(call: Call) -> Response:
@@ -71,7 +72,8 @@ def one(call: Call) -> Response:
         found = executions.page(view.connection, ids=[id], deleted=True, limit=1)
     if not found:
         raise not_found(f"there is no execution {id}")
-    return json(_with_output(call.services, shapes.execution(found[0]), None), position=view.position)
+    (shown,) = _with_output(call.services, [shapes.execution(found[0])], None)
+    return json(shown, position=view.position)
 
 
 async def signal(call: Call) -> Response:

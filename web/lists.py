@@ -17,7 +17,7 @@ from scitq.web.routing import POSITION, Call
 from scitq.web.streaming import Stream
 
 PORTION: Final = 2_000
-AT_ONCE: Final = 8
+AT_ONCE: Final = 16
 """As many rows are finished at a time: what that adds to each may be two megabytes."""
 NEXT: Final = "X-Next-After"
 

@@ -52,13 +52,15 @@ HEADERS: Final = {
 _RANGE = re.compile(r"\s*bytes\s*=\s*([0-9]{0,18})\s*-\s*([0-9]{0,18})\s*", re.ASCII)
 
 
-def inline(services: Services, execution_id: int, stream: int, chars: int | None) -> str:
-    """The end of an output, as text, for a list of executions: its last megabyte, or its last characters."""
+def inline(services: Services, executions: Sequence[int], chars: int | None) -> dict[tuple[int, int], str]:
+    """The ends of outputs, as texts, for a list of executions: the last megabyte of each, or the last characters."""
     most = INLINE_BYTES if chars is None else min(max(chars, 0) * 4, INLINE_BYTES)
-    log = services.output()
-    start = max(log.size(execution_id, stream).bytes - most, 0)
-    data = log.read(execution_id, stream, start, most)
-    if start:  # it may begin in the middle of a character
+    found = services.output().ends(executions, most) if most else {}
+    return {key: _text_of_end(data, most, chars) for key, data in found.items()}
+
+
+def _text_of_end(data: bytes, most: int, chars: int | None) -> str:
+    if len(data) == most:  # it may begin in the middle of a character
         data = data[next((at for at, byte in enumerate(data[:4]) if byte & 0xC0 != 0x80), 0) :]
     text = data.decode(errors="replace")
     return text if chars is None else text[max(len(text) - chars, 0) :]

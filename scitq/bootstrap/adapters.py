@@ -5,6 +5,7 @@ The engine has a thread to itself, and nothing else to do while it waits: so all
 
 from __future__ import annotations
 
+import gc
 import logging
 import time
 from collections import defaultdict
@@ -139,6 +140,7 @@ class EngineBus:
     async def subscribe(self) -> None:
         self.leave()
         self._well = time.monotonic()
+        gc.freeze()  # the engine leads: what it has folded stays, and need not be looked through again and again
         self._consumer = self._bus.consume("reports", "commands")
 
     def leave(self) -> None:

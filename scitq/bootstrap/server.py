@@ -22,6 +22,7 @@ from scitq.bootstrap.engine import EngineHost
 from scitq.bootstrap.projecting import ProjectionHost
 from scitq.bootstrap.recording import RecorderHost
 from scitq.bootstrap.roles import ROLES, Role
+from scitq.bootstrap.snapshotting import SnapshotHost
 from scitq.bootstrap.threads import Host
 from scitq.bootstrap.web import Web
 from scitq.bus import Bus, Inbox, Message
@@ -156,6 +157,7 @@ class Server:
             self._hosts += [
                 ProjectionHost(store.events, store.views, self.bus, self._on_failure),
                 RecorderHost(store.output, store.views, self.bus, self._on_failure),
+                SnapshotHost(store.events, self._on_failure),
             ]
         if "effects" in roles and (users := broker_users(settings)) is not None:
             self._hosts.append(EffectsHost(users, store.views, self.bus, self._on_failure))

@@ -285,6 +285,7 @@ def test_the_newest_snapshot_of_the_same_code_is_loaded(store: Store) -> None:
     journal.save_snapshot(2, "code", b"two")
     journal.save_snapshot(4, "code", b"four" * 100_000)
     assert store.open().load_snapshot("code") == (4, b"four" * 100_000)
+    assert (journal.newest_snapshot("code"), journal.newest_snapshot("other code")) == (4, 0)
     assert store.open().load_snapshot("other code") is None
     journal.save_snapshot(4, "code", b"again")
     assert store.open().load_snapshot("code") == (4, b"again")

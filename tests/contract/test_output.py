@@ -60,6 +60,16 @@ def test_output_is_read_back_by_byte_range(log: OutputLog) -> None:
     assert log.read(1, ERR, 0, 10) == b"" and log.read_chars(2, OUT, 0, 10) == ""
 
 
+def test_the_ends_of_many_outputs_are_read_together_whatever_their_length(log: OutputLog) -> None:
+    long, short = bytes(range(256)) * 600, b"short\n"
+    log.append(pieces(long, 60_000, 120_000, execution=1) + pieces(short, execution=1, stream=ERR))
+    log.append(pieces(short, 1, 3, execution=2) + pieces(b"e", execution=3, stream=ERR))
+    for most in (1, 4, 6, 100_000, 10**6):
+        wanted = {(1, OUT): long, (1, ERR): short, (2, OUT): short, (3, ERR): b"e"}
+        assert log.ends([1, 2, 3, 4], most) == {key: data[-most:] for key, data in wanted.items()}
+    assert log.ends([4], 10) == log.ends([], 10) == {}
+
+
 def test_the_tail_is_the_end(log: OutputLog) -> None:
     log.append(pieces(b"0123456789" * 30_000, CHUNK_BYTES, 2 * CHUNK_BYTES, 3 * CHUNK_BYTES, 4 * CHUNK_BYTES))
     assert log.tail(1, OUT, 12) == b"890123456789"

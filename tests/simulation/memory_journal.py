@@ -150,6 +150,9 @@ class MemoryJournal:
         kept = [*others, (position, fingerprint, data, sha256(data).digest())]
         self._snapshots = sorted(kept, key=lambda snapshot: snapshot[0])[-2:]
 
+    def newest_snapshot(self, fingerprint: str) -> int:
+        return max((position for position, writer, *_ in self._snapshots if writer == fingerprint), default=0)
+
     def load_snapshot(self, fingerprint: str) -> tuple[int, bytes] | None:
         """The newest that this code wrote and that is whole; None means: fold from the beginning."""
         for position, writer, data, digest in reversed(self._snapshots):

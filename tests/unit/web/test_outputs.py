@@ -200,7 +200,7 @@ def run_inline(site: Site, execution: int, chars: int | None) -> str:
     found: list[str] = []
 
     def read() -> None:
-        found.append(outputs.inline(site.services, execution, 1, chars))
+        found.append(outputs.inline(site.services, [execution], chars).get((execution, 1), ""))
         site.services.output().close()
 
     thread = threading.Thread(target=read)
