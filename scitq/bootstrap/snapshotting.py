@@ -17,8 +17,9 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from scitq.bootstrap.adapters import StoreJournal, SystemClock
+from scitq.bootstrap.adapters import EngineBus, StoreJournal, SystemClock
 from scitq.bootstrap.threads import Host
+from scitq.bus.local import LocalBus
 from scitq.domain.snapshot import FINGERPRINT
 from scitq.domain.state import State
 from scitq.errors import ScitqError, StoreError
@@ -103,8 +104,9 @@ def main() -> int:
     threading.Thread(target=_end_with_the_server, daemon=True).start()
     try:
         journal = open_journal(url)
-        follower = Standby(StoreJournal(journal), SystemClock(threading.Event()), "snapshots", State())
-        asyncio.run(follower.write_snapshot())
+        never = threading.Event()
+        store = StoreJournal(journal, EngineBus(LocalBus(), never))  # it is no candidate: it hears and says nothing
+        asyncio.run(Standby(store, SystemClock(never), "snapshots", State()).write_snapshot())
         journal.close()
     except ScitqError as error:
         print(error, file=sys.stderr)
