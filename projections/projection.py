@@ -70,16 +70,24 @@ class Tuples(TypeDecorator[tuple[Any, ...]]):
 
 
 def table_of(name: str, row_type: type, *indexes: tuple[str, ...]) -> Table:
-    """The table for these rows: a column for each field, in order, and an index over each of `indexes`."""
+    """The table for these rows: a column for each field, in order, and an index over each of `indexes`.
+
+    Rows whose first indexed field is empty are left out of that index: what few rows have costs the others nothing.
+    """
     hints = get_type_hints(row_type)
     fields = tuple(hints)
-    return Table(
+    table = Table(
         name,
         MetaData(),
         *(_column(field, hints[field]) for field in fields),
         PrimaryKeyConstraint(fields[0], name=f"{name}_pk"),
-        *(Index(f"{name}_by_{'_'.join(columns)}", *columns) for columns in indexes),
     )
+    for columns in indexes:
+        first = table.c[columns[0]]
+        given = first.is_not(None) if first.nullable else None
+        found = (table.c[column] for column in columns)
+        Index(f"{name}_by_{'_'.join(columns)}", *found, postgresql_where=given, sqlite_where=given)
+    return table
 
 
 _WHOLE = BigInteger().with_variant(Integer(), "sqlite")  # there only an INTEGER key is the row's own number

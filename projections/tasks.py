@@ -17,7 +17,7 @@ from scitq.domain.wire import Recorded
 from scitq.projections import reading, standing
 from scitq.projections.projection import Projection, Shown, table_of
 
-VERSION = 1
+VERSION = 2
 
 
 class Task(NamedTuple):
@@ -51,7 +51,7 @@ class Task(NamedTuple):
     status_at: int = 0
 
 
-TASKS = table_of("tasks", Task, ("status", "id"), ("batch", "id"))
+TASKS = table_of("tasks", Task, ("status", "id"), ("batch", "id"), ("name", "id"))
 
 
 def command_at(position: int, former_commands: Iterable[tuple[int, str]], command: str | None) -> str | None:
