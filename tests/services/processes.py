@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import random
 import signal
 import socket
 import subprocess
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import psutil
 
@@ -15,11 +17,19 @@ END_S = 20.0
 
 
 def free_ports(count: int) -> list[int]:
-    """Different ones: all are held until the last is known."""
-    probes = [socket.socket() for _ in range(count)]
+    """Different ones, held until the last is known, and below those that outgoing connections get: one of these would
+    take a port in the seconds until its service listens."""
+    lowest_given_out = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    probes: list[socket.socket] = []
     try:
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
+        while len(probes) < count:
+            probe = socket.socket()
+            try:
+                probe.bind(("127.0.0.1", random.randrange(lowest_given_out // 2, lowest_given_out)))
+            except OSError:
+                probe.close()  # somebody has it
+            else:
+                probes.append(probe)
         return [probe.getsockname()[1] for probe in probes]
     finally:
         for probe in probes:
