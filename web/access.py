@@ -14,6 +14,8 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
+import hmac
 import ipaddress
 import re
 import socket
@@ -76,6 +78,12 @@ class Access:
         self._open, self._trusted, self._now = auth == "none", tuple(trusted), now
         machine = socket.gethostname().lower()
         self._names = {"localhost", machine, machine.partition(".")[0], *(name.lower() for name in names)}
+
+    @property
+    def token_mark(self) -> str:
+        """By which processes see that they have the same token; nobody learns the token by it."""
+        secret = b"" if self.token is None else self.token.reveal().encode()
+        return hmac.digest(secret, b"scitq web processes 1", hashlib.sha256)[:8].hex()
 
     def admit(self, connection: HTTPConnection, scope: Scope) -> Caller:
         """Who asks, if they may use a route of that scope; else Refusal."""

@@ -28,8 +28,8 @@ from scitq.domain.output_wire import parse_chunk
 from scitq.domain.speaker import Speaker
 from scitq.errors import BusUnavailable, Malformed, UnknownMessage
 from scitq.web.errors import Refusal, response
+from scitq.web.heard import Heard
 from scitq.web.routing import Session, Socket
-from scitq.web.services import Heard
 
 log = logging.getLogger(__name__)
 

@@ -23,6 +23,8 @@ from scitq.web import views
 from scitq.web.access import Access
 from scitq.web.commands import Commands
 from scitq.web.freshness import Freshness
+from scitq.web.heard import Heard
+from scitq.web.siblings import Siblings
 from scitq.web.threads import Threads
 
 T = TypeVar("T")
@@ -36,19 +38,6 @@ class Part(Protocol):
 
 
 P = TypeVar("P", bound=Part)
-
-
-class Heard:
-    """When each worker was last heard by this process, in microseconds since 1970. A memory, not a fact."""
-
-    def __init__(self) -> None:
-        self._at: dict[int, int] = {}
-
-    def note(self, worker: int, at: int) -> None:
-        self._at[worker] = at
-
-    def __call__(self, worker: int) -> int | None:
-        return self._at.get(worker)
 
 
 class Services:
@@ -74,6 +63,7 @@ class Services:
         self.heard = Heard()
         self.commands = Commands(bus)
         self.freshness = Freshness(bus)
+        self._siblings = Siblings(bus, self.heard, access.token_mark)
         self._threads = Threads(store)
         self._parts: dict[type[Any], Part] = {}
 
@@ -115,6 +105,7 @@ class Services:
         """The application begins, in the event loop it will run in."""
         await self.commands.start()
         await self.freshness.start()
+        await self._siblings.start()
 
     async def end_streams(self) -> None:
         """The server is about to stop: answers that go on and on come to their end, or it would wait for them."""
@@ -125,6 +116,7 @@ class Services:
     async def close(self) -> None:
         """The application ends: nobody is waited for any more."""
         await self.end_streams()
+        await self._siblings.close()
         await self.freshness.close()
         await self.commands.close()
         self._threads.close()
