@@ -18,6 +18,7 @@ import statistics
 import sys
 import time
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
@@ -64,8 +65,9 @@ def main() -> int:
 
 def _measure(system: Durable, given: argparse.Namespace, found: Findings) -> None:
     system.start()
-    client = system.client()
-    eventually(client.ready, "the server is ready", LONG_S)
+    begin = time.monotonic()
+    client = system.client(LONG_S)
+    found.row("first start, without a snapshot", "", f"{time.monotonic() - begin:.1f} s")
     found.row("views reach the end of the log", "", f"{system.until_shown():.1f} s after the start")
     found.row("engine, nothing waiting", "", f"{system.rss_mib('engine'):.0f} MiB")
     rates: list[float] = []
@@ -126,19 +128,20 @@ def _ends(system: Durable, after: int) -> list[int]:
 
 
 def _submit(system: Durable, client: Server[dict[str, Any]], count: int, found: Findings) -> None:
-    marks: list[float] = []
+    marks = [(0, 0.0)]
     begin = time.monotonic()
 
     def progress(created: int) -> None:
-        if created >= (len(marks) + 1) * count // 10:
-            marks.append(time.monotonic() - begin)
-            found.say(f"{created:,} submitted after {marks[-1]:.1f} s; engine {system.rss_mib('engine'):.0f} MiB")
+        if created >= marks[-1][0] + count // 10:
+            marks.append((created, time.monotonic() - begin))
+            words = f"{created:,} submitted after {marks[-1][1]:.1f} s; engine {system.rss_mib('engine'):.0f} MiB"
+            found.say(words)
 
     client.tasks_create(({"command": f"true {number}"} for number in range(count)), progress=progress)
     took = time.monotonic() - begin
     shown, end = system.positions()
     rate = count / took
-    parts = [count / 10 / (b - a) for a, b in zip([0.0, *marks], marks, strict=False)]
+    parts = [(now - then) / (at - before) for (then, before), (now, at) in pairwise(marks)]
     found.row(f"submission of {count:,}", "≥ 10,000/s", f"{rate:,.0f}/s", rate >= 10_000)
     found.row("its slowest and fastest tenth", "steady", f"{min(parts):,.0f}/s, {max(parts):,.0f}/s")
     found.row("views behind when the last was created", "", f"{end - shown:,} events")

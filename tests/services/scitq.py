@@ -121,7 +121,7 @@ class Embedded:
         self.adopt(process)
         return process
 
-    def client(self) -> Server[dict[str, Any]]:
+    def client(self, within_s: float = SOON_S) -> Server[dict[str, Any]]:
         """The library's client, the same every time; waits until the server can be asked."""
         if self._clients:
             return self._clients[0]
@@ -129,7 +129,7 @@ class Embedded:
         eventually(lambda: token.exists() and token.read_text(), "the server made its token")
         client = Server(f"http://x:{token.read_text().strip()}@127.0.0.1:{self.port}")
         self._clients.append(client)
-        eventually(client.ready, "the server is ready")
+        eventually(client.ready, "the server is ready", within_s)
         return client
 
     def close(self) -> None:
