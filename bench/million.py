@@ -79,13 +79,15 @@ def _measure(system: Durable, given: argparse.Namespace, found: Findings) -> Non
         _clear(system, client)
     with found.part("submission"):
         _submit(system, client, given.waiting, found)
+    with found.part("scheduling, many waiting"):
+        rates.append(_scheduled(system, client, given.run, f"with {given.waiting:,} waiting", found))
+        found.row("many, of the rate with few", "≥ 80 %", f"{rates[1] / rates[0]:.0%}", rates[1] >= 0.8 * rates[0])
     with found.part("pages"):
         _pages(system, given.waiting, found)
     with found.part("restart"):
         _restart(system, found)
-    with found.part("scheduling, many waiting"):
-        rates.append(_scheduled(system, client, given.run, f"with {given.waiting:,} waiting", found))
-        found.row("many, of the rate with few", "≥ 80 %", f"{rates[1] / rates[0]:.0%}", rates[1] >= 0.8 * rates[0])
+    with found.part("scheduling after the restart"):
+        _scheduled(system, client, given.run, "after the restart", found)
     if given.shapes:
         with found.part("shapes"):
             _shapes(system, client, found)
