@@ -14,10 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, suppress
 from typing import Final
 
-from websockets.asyncio.client import ClientConnection
-from websockets.exceptions import ConnectionClosed
-
-from scitq.agents.link import Link
+from scitq.agents.link import OTHER_FOR_S, Connection, Disconnected, Heard, Link
 from scitq.agents.work import Work
 from scitq.domain.agent_wire import News, encode_from_agent, parse_post
 from scitq.domain.messages import AgentHello, Goodbye
@@ -30,10 +27,11 @@ log = logging.getLogger(__name__)
 HEARTBEAT_S = HELLO_S = ANSWER_S = 5.0
 TOGETHER_S: Final = 0.01
 MOST_ALONE: Final = 4  # messages that go at once after a while of silence: a short task's start and end do not wait
-REFUSED_FOR_S = 35.0
-"""For so long a new agent asks for its place: that of a dead one is free 30 s after it was last heard."""
+REFUSED_FOR_S = OTHER_FOR_S
 MOST_FLYING: Final = 16  # chunks of output, a megabyte
 SLOW_S, QUICK_S = 2.0, 0.5
+OUTPUT_S, OUTPUT_LONGEST_S = 30.0, 1_800.0
+"""Output of which nothing was heard for so long is sent again: a confirmation may get lost and the connection not."""
 
 
 class Conversation:
@@ -44,11 +42,12 @@ class Conversation:
         self._on_connected = on_connected
         self.is_open = False  # whether the server listens to us
         work.tell = self.tell
-        self._connection: ClientConnection | None = None
+        self._connection: Connection | None = None
         self._wake = asyncio.Event()
         self._disk = ThreadPoolExecutor(1, "spool")
         self._window = MOST_FLYING // 4
         self._probe: tuple[int, int, int, float] | None = None  # a chunk: execution, stream, its end, when it went
+        self._output_at, self._output_s = 0.0, OUTPUT_S  # when it was last heard of; how long to wait for the next time
         self._refused_since: float | None = None
         self._hello_at = self._beat_at = self._together_at = self._again_at = 0.0
         self._news = News()
@@ -69,7 +68,7 @@ class Conversation:
                     async with asyncio.TaskGroup() as group:
                         group.create_task(self._listen(connection))
                         group.create_task(self._speak(connection))
-                except* ConnectionClosed:
+                except* Disconnected:
                     pass
                 except* AgentError as errors:
                     useless = next(error for error in errors.exceptions if isinstance(error, AgentError))
@@ -85,26 +84,30 @@ class Conversation:
         self._agent.must_say_hello = True
         self._work.outputs.send_again()
         self._hello_at, self._probe = 0.0, None
+        self._output_s = OUTPUT_S
 
     async def say_goodbye(self) -> None:
         """We hold nothing any more, and are not to be given more."""
         if self.is_open and self._connection is not None:
             goodbye = Goodbye(self._agent.worker, self._agent.incarnation)
-            with suppress(ConnectionClosed):
-                await _send(self._connection, encode_from_agent(goodbye))
+            with suppress(Disconnected):
+                await self._connection.say(encode_from_agent(goodbye))
 
     # Listening -----------------------------------------------------------------------------------------------------
 
-    async def _listen(self, connection: ClientConnection) -> None:
+    async def _listen(self, connection: Connection) -> None:
         while True:
-            frame = await connection.recv()
+            heard = await connection.hear()
             try:
-                if isinstance(frame, str):
-                    self._hear(frame.encode())
-                else:
-                    self._hear_confirms(frame)
+                self._take(heard)
             except Malformed as error:
                 log.error("what the server says is not understood and left out", extra={"error": str(error)})
+
+    def _take(self, heard: Heard) -> None:
+        if heard.confirms:
+            self._hear_confirms(heard.body)
+        else:
+            self._hear(heard.body)
 
     def _hear(self, post: bytes) -> None:
         was_stranger, floor = self._agent.must_say_hello, self._agent.spool.floor
@@ -144,6 +147,7 @@ class Conversation:
 
     def _hear_confirms(self, frame: bytes) -> None:
         confirms = parse_confirms(frame)
+        self._output_at, self._output_s = self._time(), OUTPUT_S
         if self._probe is not None:
             execution, stream, end, sent_at = self._probe
             if any(each[:2] == (execution, stream) and each.seen >= end for each in confirms):
@@ -156,7 +160,7 @@ class Conversation:
 
     # Speaking ------------------------------------------------------------------------------------------------------
 
-    async def _speak(self, connection: ClientConnection) -> None:
+    async def _speak(self, connection: Connection) -> None:
         loop = asyncio.get_running_loop()
         while True:
             self._wake.clear()
@@ -168,24 +172,24 @@ class Conversation:
             await self._wake.wait()
             timer.cancel()
 
-    async def _say_hello(self, connection: ClientConnection) -> float:
+    async def _say_hello(self, connection: Connection) -> float:
         if self._time() >= self._hello_at:
-            await _send(connection, encode_from_agent(AgentHello(self._hello, log=self._agent.log)))
+            await connection.say(encode_from_agent(AgentHello(self._hello, log=self._agent.log)))
             self._hello_at = self._time() + HELLO_S
         return self._hello_at
 
-    async def _say(self, connection: ClientConnection) -> float:
+    async def _say(self, connection: Connection) -> float:
         """Say what is due; tell when something will be."""
         if self._time() >= self._beat_at:
             self._work.end_strays()
             self._work.return_what_waits()
-            await _send(connection, encode_from_agent(self._agent.heartbeat()))
+            await connection.say(encode_from_agent(self._agent.heartbeat()))
             self._beat_at = self._time() + HEARTBEAT_S
         await self._say_reports(connection)
         chunks = await self._say_output(connection)
         return 0.0 if chunks else self._next_due()
 
-    async def _say_reports(self, connection: ClientConnection) -> None:
+    async def _say_reports(self, connection: Connection) -> None:
         agent, now = self._agent, self._time()
         if agent.to_send > agent.spool.floor and now >= self._again_at:
             if self._again_at:
@@ -205,19 +209,26 @@ class Conversation:
             agent.send_again()
             self._again_at = self._together_at = self._time() + 1.0
             return self._work.wake()
-        await _send(connection, encode_from_agent(message))
+        await connection.say(encode_from_agent(message))
         self._together_at = max(self._together_at, self._time() - MOST_ALONE * TOGETHER_S) + TOGETHER_S
 
-    async def _say_output(self, connection: ClientConnection) -> list[Chunk]:
-        outputs = self._work.outputs
+    async def _say_output(self, connection: Connection) -> list[Chunk]:
+        outputs, now = self._work.outputs, self._time()
+        if not outputs.flying:
+            self._output_at = now
+        elif now - self._output_at > self._output_s:
+            log.info("output was not confirmed and is sent again")
+            outputs.send_again()
+            self._output_at, self._output_s = now, min(2 * self._output_s, OUTPUT_LONGEST_S)
+            self._window, self._probe = 1, None
         room = self._window - outputs.flying
         if room <= 0:
             return []
-        chunks = outputs.next(self._time(), room)
+        chunks = outputs.next(now, room)
         for chunk in chunks:
             if self._probe is None:
                 self._probe = (chunk.execution, chunk.stream, chunk.offset + len(chunk.data), self._time())
-            await connection.send(encode_chunk(chunk))
+            await connection.carry(encode_chunk(chunk))
         if chunks and self._agent.over:
             self._work.wake()
         return chunks
@@ -234,7 +245,3 @@ class Conversation:
             if pause is not None:
                 due = min(due, now + pause)
         return due
-
-
-async def _send(connection: ClientConnection, message: bytes) -> None:
-    await connection.send(message, text=True)

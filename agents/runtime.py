@@ -15,12 +15,13 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Thread
-from typing import Final
+from typing import Final, Literal
 
 import uvloop
 
 from scitq.agents import enrol
 from scitq.agents.conversation import Conversation
+from scitq.agents.gateway_link import GatewayLink
 from scitq.agents.link import Link
 from scitq.agents.spool_file import INCARNATION
 from scitq.agents.work import Work
@@ -34,6 +35,7 @@ GIVE_BACK_S: Final = 5.0
 GOODBYE_S: Final = 1.0
 """For so long a server that is left may take to say goodbye."""
 INTERRUPTED: Final = 130
+Bus = Literal["auto", "gateway", "amqp"]
 BY_HAND: Final = "the worker was stopped by hand"
 
 
@@ -52,6 +54,7 @@ class Options:
     hostname: str | None = None
     paused: bool = False
     give_back_on_interrupt: bool = False
+    bus: Bus = "gateway"
     on_connected: Callable[[int], None] | None = None  # with the worker's number, at the first welcome
 
 
@@ -74,7 +77,7 @@ async def _run(options: Options) -> int:
     signals: asyncio.Queue[int] = asyncio.Queue()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, signals.put_nowait, number)
-    link = Link(options.url, options.token)
+    link = _link(options)
     work = Work(options.folder, options.base)
     try:
         conversation = Conversation(link, work, _hello(options, work.agent.incarnation), options.on_connected)
@@ -100,6 +103,15 @@ async def _run(options: Options) -> int:
         return INTERRUPTED if first.result() == signal.SIGINT else 0
     finally:
         work.close()
+
+
+def _link(options: Options) -> Link:
+    if options.bus == "gateway":
+        return GatewayLink(options.url, options.token)
+    from scitq.agents.broker_link import AnyLink, BrokerLink  # with all that it brings, for those who want it
+
+    way = BrokerLink if options.bus == "amqp" else AnyLink
+    return way(options.url, options.token, options.name)
 
 
 def _put_aside(options: Options) -> None:

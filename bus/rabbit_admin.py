@@ -16,7 +16,7 @@ import httpx
 from scitq.bus.rabbit_address import Address
 from scitq.bus.rabbit_inboxes import bounds
 from scitq.bus.rabbit_topology import SPOKEN, Names
-from scitq.bus.rabbit_users import exactly, key_of, keys_pattern, queue_of, user_of
+from scitq.bus.rabbit_users import exactly, key_of, keys_pattern, prefix_in, queue_of, user_of
 from scitq.errors import BusUnavailable, Malformed
 
 TIMEOUT_S: Final = 10.0
@@ -24,7 +24,7 @@ MOST_CONNECTIONS: Final = 2
 """One that is used, and one whose loss the broker has not noticed yet."""
 MOST_CHANNELS: Final = 4
 TAG: Final = "scitq-worker"
-_MADE: Final = "made-"
+_MADE, _SERIES = "made-", "series-"
 _NOTHING: Final = "^$"
 
 
@@ -40,20 +40,25 @@ class Account(NamedTuple):
 
 
 class Known(NamedTuple):
-    """A user that was made here, and when, in seconds since 1970."""
+    """A user that was made here, and when, in seconds since 1970. Not valid: for a credential that holds no more."""
 
     user: str
     made: int
+    valid: bool
 
 
 class BrokerUsers:
     """The users of one server's workers. `admin`: http://user:password@host:15672; `public`: the brokers' addresses
-    as agents see them."""
+    as agents see them. `series`: of the server's token, on which all credentials hang; a user of another one is not
+    valid. Without it nothing is known of that."""
 
-    def __init__(self, admin: str, bus: Sequence[str], *, public: Sequence[str] = (), prefix: str = "scitq") -> None:
+    def __init__(
+        self, admin: str, bus: Sequence[str], *, public: Sequence[str] = (), prefix: str = "scitq", series: str = ""
+    ) -> None:
         self._api = _Api(admin)
         self._vhost = Address(bus[0]).vhost
-        self._prefix, self._names = prefix, Names(prefix)
+        self._prefix, self._names = prefix_in(self._vhost, prefix), Names(prefix)
+        self._series = f"{_SERIES}{series}"
         self._addresses = tuple(_without_user(url) for url in public or bus)
 
     def user_of(self, name: str) -> str:
@@ -66,7 +71,7 @@ class BrokerUsers:
         known = api.find("users", user)
         if known is not None and TAG not in _tags(known):
             raise BusUnavailable(f"the broker has a user {user!r} already that is not a worker's: rename or remove it")
-        api.put({"password": password, "tags": f"{TAG},{_MADE}{int(time.time())}"}, "users", user)
+        api.put({"password": password, "tags": f"{TAG},{_MADE}{int(time.time())},{self._series}"}, "users", user)
         api.put({"value": MOST_CONNECTIONS}, "user-limits", user, "max-connections")
         api.put({"value": MOST_CHANNELS}, "user-limits", user, "max-channels")
         keys = {"exchange": names.inbound, "write": keys_pattern(user), "read": _NOTHING}
@@ -82,9 +87,9 @@ class BrokerUsers:
         """All that are there under our prefix, of this release or an earlier one."""
         begin = user_of(self._prefix, "-")[:-1]
         return [
-            Known(one["name"], _made(_tags(one)))
+            Known(one["name"], _made(tags), self._series in (_SERIES, *tags))
             for one in self._api.get("users")
-            if one["name"].startswith(begin) and TAG in _tags(one)
+            if one["name"].startswith(begin) and TAG in (tags := _tags(one))
         ]
 
     def remove(self, user: str) -> None:

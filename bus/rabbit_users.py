@@ -27,6 +27,11 @@ def user_of(prefix: str, name: str) -> str:
     return f"{prefix}{_SEPARATOR}{_own_part(name)}"
 
 
+def prefix_in(vhost: str, prefix: str) -> str:
+    """What the users of a server begin with: on a broker they are there for all its virtual hosts."""
+    return prefix if vhost == "/" else f"{prefix}@{_own_part(vhost)}"
+
+
 def is_user(address: str) -> bool:
     """Whether posts to this address go to an agent that speaks with the broker itself."""
     return _SEPARATOR in address

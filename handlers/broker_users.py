@@ -18,12 +18,14 @@ INTRODUCES_ITSELF_S: Final = 120
 
 
 class Known(Protocol):
-    """A user of the broker, and when it was made, in seconds since 1970."""
+    """A user of the broker, when it was made, in seconds since 1970, and whether it is for a credential that holds."""
 
     @property
     def user(self) -> str: ...
     @property
     def made(self) -> int: ...
+    @property
+    def valid(self) -> bool: ...
 
 
 class Users(Protocol):
@@ -41,13 +43,16 @@ class Workers(NamedTuple):
 
 
 def superfluous(present: Iterable[Known], workers: Workers, now: int) -> list[str]:
-    """Users whose worker was deleted, or never came."""
-    return [
-        one.user
-        for one in present
-        if one.user not in workers.living
-        and (one.made <= workers.deleted.get(one.user, -1) or one.made + INTRODUCES_ITSELF_S < now)
-    ]
+    """Users whose worker was deleted, or never came, or whose agent would not get another one."""
+
+    def is_superfluous(one: Known) -> bool:
+        if not one.valid:
+            return True
+        if one.user in workers.living:
+            return False
+        return one.made <= workers.deleted.get(one.user, -1) or one.made + INTRODUCES_ITSELF_S < now
+
+    return [one.user for one in present if is_superfluous(one)]
 
 
 def keep(users: Users, workers: Workers, now: int) -> int:

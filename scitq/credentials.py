@@ -25,6 +25,7 @@ INVITED_S: Final = 3_600
 NAME_BYTES: Final = 300
 MOST_CHARS: Final = 512
 _KEY_OF: Final = b"scitq credentials 1"
+_SERIES_OF: Final = b"series"  # no credential: they begin with PREFIX
 _WORKER, _INVITATION = "w", "i"
 _TIME_BYTES: Final = 8
 
@@ -48,6 +49,10 @@ class Credentials:
 
     def __init__(self, token: Token) -> None:
         self._key = hmac.digest(token.reveal().encode(), _KEY_OF, hashlib.sha256)
+
+    def series(self) -> str:
+        """A name for all that follows from this token, which tells nothing about it."""
+        return hmac.digest(self._key, _SERIES_OF, hashlib.sha256).hex()[:16]
 
     def invitation(self, ttl_s: int, now: int) -> str:
         if not SHORTEST_S <= ttl_s <= LONGEST_S:

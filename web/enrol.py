@@ -7,12 +7,14 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 from annotated_types import Ge, Le, MaxLen, MinLen
-from pydantic import AfterValidator, BaseModel
+from pydantic import AfterValidator, BaseModel, Field
 from starlette.responses import Response
 
 from scitq.credentials import INVITED_S, LONGEST_S, NAME_BYTES, SHORTEST_S, Credentials
+from scitq.domain.agent_wire import PROTOCOLS
 from scitq.web import forms
-from scitq.web.errors import conflict, forbidden
+from scitq.web.errors import Refusal, conflict, forbidden
+from scitq.web.gateway import no_common_words
 from scitq.web.routing import Answer, Call, Route, json
 
 
@@ -30,6 +32,12 @@ class Invite(forms.Form):
 
 class Enrol(forms.Form):
     name: Annotated[str, MinLen(1), MaxLen(NAME_BYTES), AfterValidator(_one_line)]
+
+
+class Speak(Enrol):
+    """`protocols`: what the agent speaks, by the names of the gateway's subprotocols."""
+
+    protocols: Annotated[list[forms.Word], MinLen(1), MaxLen(20)] = Field(default_factory=lambda: list(PROTOCOLS))
 
 
 class Invitation(BaseModel):
@@ -68,12 +76,15 @@ def enrol(call: Call) -> Response:
 
 async def broker(call: Call) -> Response:
     """Every time with a new password: an agent that has lost its own, or whose broker has lost all, asks again."""
-    form: Enrol = call.form
+    form: Speak = call.form
     users, own = call.services.broker, call.caller.worker
     if users is None:
         raise conflict("this server gives out no users of its broker: agents reach it through its gateway")
     if own not in (None, form.name):
         raise forbidden(f"this credential is for worker {own!r}, not for {form.name!r}")
+    if not set(PROTOCOLS) & set(form.protocols):
+        agent = call.request.headers.get("user-agent", "")
+        raise Refusal(426, no_common_words(form.protocols, agent, call.services.version))
     account = await call.services.run(users.make, form.name)
     return json(account._asdict(), 201)
 
@@ -112,8 +123,8 @@ ROUTES = [
         "worker",
         broker,
         "Give a worker a user of the broker, with a new password",
-        form=Enrol,
+        form=Speak,
         answers={201: Answer("The user, and where and how it may speak", BrokerUser)},
-        example={"name": "node7"},
+        example={"name": "node7", "protocols": ["scitq.1"]},
     ),
 ]

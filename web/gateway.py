@@ -61,7 +61,7 @@ async def talk(session: Session) -> None:
     offered = socket.scope["subprotocols"]
     chosen = next((one for one in PROTOCOLS if one in offered), None)
     if chosen is None:
-        why = _no_common_words(offered, socket.headers.get("user-agent", ""), session.services.version)
+        why = no_common_words(offered, socket.headers.get("user-agent", ""), session.services.version)
         await socket.send_denial_response(response(Refusal(426, why, headers={"Upgrade": "websocket"})))
         return
     await socket.accept(chosen)
@@ -76,7 +76,7 @@ async def talk(session: Session) -> None:
             return
 
 
-def _no_common_words(offered: Sequence[str], agent: str, version: str) -> str:
+def no_common_words(offered: Sequence[str], agent: str, version: str) -> str:
     """What somebody is to do when server and agent are too far apart."""
     theirs = [int(number) for one in offered for number in re.findall(r"^scitq\.([0-9]{1,6})$", one)]
     ours = [int(one.rpartition(".")[2]) for one in PROTOCOLS]

@@ -13,6 +13,8 @@ from scitq.bootstrap.threads import Host
 from scitq.bus import Bus
 from scitq.bus.rabbit_admin import BrokerUsers
 from scitq.config import Settings
+from scitq.config.values import Token
+from scitq.credentials import Credentials
 from scitq.domain import wire
 from scitq.domain.worker import WorkerDeleted
 from scitq.errors import BusUnavailable, StoreUnavailable
@@ -30,11 +32,18 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 60.0
 MOST_MESSAGES: Final = 1_000
 
 
-def broker_users(settings: Settings) -> BrokerUsers | None:
-    """None: agents reach this server through its gateway only."""
+def broker_users(settings: Settings, token: Token | None) -> BrokerUsers | None:
+    """None: agents reach this server through its gateway only. Without its token nothing is said of credentials."""
     if settings.bus_admin is None:
         return None
-    return BrokerUsers(settings.bus_admin, settings.bus, public=settings.bus_public or (), prefix=settings.bus_prefix)
+    series = "" if token is None else Credentials(token).series()
+    return BrokerUsers(
+        settings.bus_admin,
+        settings.bus,
+        public=settings.bus_public or (),
+        prefix=settings.bus_prefix,
+        series=series,
+    )
 
 
 class EffectsHost(Host):

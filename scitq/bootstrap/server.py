@@ -159,7 +159,8 @@ class Server:
                 RecorderHost(store.output, store.views, self.bus, self._on_failure),
                 SnapshotHost(store.events, self._on_failure),
             ]
-        if "effects" in roles and (users := broker_users(settings)) is not None:
+        known = token if settings.token is not None or "web" in roles else None  # else it is this folder's alone
+        if "effects" in roles and (users := broker_users(settings, known)) is not None:
             self._hosts.append(EffectsHost(users, store.views, self.bus, self._on_failure))
         elif set(roles) == {"effects"}:
             log.warning("this process has nothing to do: SCITQ_BUS_ADMIN is not set")

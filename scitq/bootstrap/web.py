@@ -37,7 +37,7 @@ def services(settings: Settings, token: Token, bus: Bus, views: Engine) -> Servi
         access=Access(token, auth=settings.auth, trusted=settings.trusted, names=[settings.host]),
         version=scitq.__version__,
         rebuild=lambda name: rebuild(bus, name),
-        broker=broker_users(settings),
+        broker=broker_users(settings, token),
     )
 
 

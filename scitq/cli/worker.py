@@ -30,6 +30,7 @@ _Name = typer.Option("-n", "--name", help="The worker's name. [default: this mac
 _Batch = typer.Option("-b", "--batch", help="A batch that it serves; repeatable. [default: Default]")
 _Flavor = typer.Option("-f", "--flavor", help="The kind of machine; not used yet.")
 _Invite = typer.Option("--invite", metavar="INVITATION", help="Enrol with what `scitq worker invite` printed.")
+_Bus = typer.Option("--bus", help="How it reaches the server; amqp: as a user of its broker.")
 _Base = typer.Option("--base", metavar="DIR", help="Where tasks have their folders. [default: BASE_WORKDIR]")
 _Data = typer.Option("--data", metavar="DIR", help="Where it keeps what is its own. [default: SCITQ_DATA]")
 
@@ -56,6 +57,7 @@ def worker_start(
     status: Annotated[Literal["running", "paused"], typer.Option("-s", "--status", help="How it begins.")] = "running",
     flavor: Annotated[str | None, _Flavor] = None,
     invite: Annotated[str | None, _Invite] = None,
+    bus: Annotated[Literal["gateway", "amqp", "auto"], _Bus] = "gateway",
     base: Annotated[str | None, _Base] = None,
     data: Annotated[str | None, _Data] = None,
 ) -> None:
@@ -81,6 +83,7 @@ def worker_start(
         batches=tuple(batch or (DEFAULT_BATCH,)),
         hostname=socket.gethostname(),
         paused=status == "paused",
+        bus=bus,
         folder=folder,
         base=settings.base_workdir,
         give_back_on_interrupt=True,

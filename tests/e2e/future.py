@@ -13,11 +13,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import orjson
-from websockets.asyncio.client import ClientConnection
 from websockets.typing import Subprotocol
 
 import scitq
-from scitq.agents import conversation, link
+from scitq.agents import gateway_link
+from scitq.agents.gateway_link import SocketConnection
 from scitq.domain import agent_wire
 from scitq.domain.messages import ToAgent
 from scitq.web import gateway
@@ -28,22 +28,22 @@ VERSION = "9.9.9"
 
 def be_an_agent(offer: Sequence[str]) -> None:
     """Newer words in every message, ways to hold something that are new, and messages of a new kind between."""
-    link.SUBPROTOCOLS[:] = map(Subprotocol, offer)
-    vars(link)["__version__"] = VERSION
-    send = conversation._send
+    gateway_link.SUBPROTOCOLS[:] = map(Subprotocol, offer)
+    vars(gateway_link)["__version__"] = VERSION
+    say = SocketConnection.say
 
-    async def send_more(connection: ClientConnection, message: bytes) -> None:
+    async def say_more(connection: SocketConnection, message: bytes) -> None:
         said: dict[str, Any] = {**orjson.loads(message), **NEWS}
         said["reports"] = [{**report, "took_s": 1.5} for report in said.get("reports", ())]
         if said["type"] == "hello":
             said["version"] = VERSION
         elif said["type"] == "heartbeat":
             said["held"] = {id: "warming-up" if status == "running" else status for id, status in said["held"].items()}
-        await send(connection, orjson.dumps(said))
+        await say(connection, orjson.dumps(said))
         if said["type"] != "hello":
-            await send(connection, orjson.dumps({**NEWS, "type": "telemetry"}))
+            await say(connection, orjson.dumps({**NEWS, "type": "telemetry"}))
 
-    conversation._send = send_more
+    vars(gateway_link)["SocketConnection"].say = say_more
 
 
 def be_a_server(offer: Sequence[str]) -> None:

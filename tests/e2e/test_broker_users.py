@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
+import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -19,13 +23,18 @@ from pika.exceptions import (
     ProbableAuthenticationError,
 )
 
+from scitq.bootstrap import effects
+from scitq.bootstrap.effects import EffectsHost
 from scitq.bus import Delivery
 from scitq.bus.rabbit_admin import MOST_CHANNELS, MOST_CONNECTIONS, Account, BrokerUsers
 from scitq.bus.rabbit_users import user_of
 from scitq.bus.rabbitmq import RabbitBus
+from scitq.domain import worker as wk
 from scitq.errors import BusUnavailable
 from tests.services.rabbitmq import PrivateRabbit
 from tests.services.scitq import eventually
+from tests.unit.web import site as web
+from tests.unit.web.site import Site as WebSite
 
 SOON_S = 20.0
 
@@ -37,10 +46,13 @@ class Site:
         self.rabbit, self.prefix = rabbit, prefix
         self.bus = RabbitBus([rabbit.url], prefix=self.prefix)
         assert self.bus.until_ready(SOON_S), self.bus.trouble
-        self.users = BrokerUsers(rabbit.admin_url, [rabbit.url], prefix=self.prefix)
+        self.users = self.admin()
         self.consumer = self.bus.consume("reports", "commands", "output")
         self.mine, self.other = self.users.make("mine"), self.users.make("node 7/é")
         self._open: list[pika.BlockingConnection] = []
+
+    def admin(self, url: str | None = None, series: str = "") -> BrokerUsers:
+        return BrokerUsers(url or self.rabbit.admin_url, [self.rabbit.url], prefix=self.prefix, series=series)
 
     def connect(self, account: Account) -> pika.BlockingConnection:
         where = pika.URLParameters(self.rabbit.url)
@@ -259,8 +271,78 @@ def test_users_of_others_are_neither_taken_over_nor_removed(site: Site) -> None:
 )
 def test_a_management_that_refuses_is_said_without_its_password(site: Site, url: str, words: str) -> None:
     port = site.rabbit.admin_url.rpartition(":")[2]
-    users = BrokerUsers(url.format(port=port), [site.rabbit.url], prefix=site.prefix)
+    users = site.admin(url.format(port=port))
     with pytest.raises(BusUnavailable, match=words) as refused:
         users.make("mine")
     assert "wrong-secret" not in str(refused.value)
     users.close()
+
+
+# The effect that looks after them -----------------------------------------------------------------------------------
+
+
+@contextmanager
+def looking_after(server: WebSite, *each: BrokerUsers) -> Iterator[None]:
+    """Processes with the role, which own what they are given."""
+    hosts = [
+        EffectsHost(users, server.store.views, server.bus, lambda _, error: server.failed.append(error))
+        for users in each
+    ]
+    for host in hosts:
+        host.start()
+    yield
+    for host in hosts:
+        host.stop()
+        assert host.join(SOON_S)
+
+
+def names(site: Site) -> set[str]:
+    return {one.user.rpartition("/")[2] for one in site.users.present()}
+
+
+def test_the_user_of_a_deleted_worker_goes_also_when_nobody_was_there_to_see_it(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(web, "START", int(time.time() * 1_000_000) + 5_000_000)  # they are deleted after they were made
+    users = [site.users.make(name) for name in ("one", "two", "three")]
+    with web.running(tmp_path) as server:
+        for number, name in enumerate(("one", "two", "three"), 1):
+            server.record(wk.WorkerDeclared(number, name, "i", 1, 0, ("Default",)))
+        server.record(wk.WorkerDeleted(1))
+        server.shown()
+        with looking_after(server, site.admin(), site.admin()):
+            eventually(lambda: "one" not in names(site), "it goes at the start", SOON_S)
+            assert {"two", "three"} <= names(site)
+            server.record(wk.WorkerDeleted(2))
+            eventually(lambda: "two" not in names(site), "it goes with the worker", SOON_S)
+            site.connect(users[2])
+    for gone in users[:2]:
+        with pytest.raises(ProbableAuthenticationError):
+            site.connect(gone)
+
+
+def test_users_of_credentials_of_before_go_and_those_of_now_stay(site: Site, tmp_path: Path) -> None:
+    before, now = site.admin(series="before"), site.admin(series="now")
+    before.make("old")
+    before.close()
+    now.make("new")
+    with web.running(tmp_path) as server:
+        server.record(*(wk.WorkerDeclared(id, name, "i", 1, 0, ("Default",)) for id, name in ((1, "old"), (2, "new"))))
+        server.shown()
+        with looking_after(server, now):
+            eventually(lambda: "old" not in names(site), "its credential holds no more", SOON_S)
+            assert "new" in names(site)
+
+
+def test_a_management_that_refuses_is_said_once_and_asked_again(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(effects, "FIRST_PAUSE_S", 0.01)
+    host, port = site.rabbit.admin_url.rpartition("@")[2].removeprefix("http://").split(":")
+    boss = site.admin(f"http://{site.prefix}:secret@{host}:{port}")
+    with web.running(tmp_path) as server, caplog.at_level(logging.INFO), looking_after(server, boss):
+        eventually(lambda: "cannot be looked after" in caplog.text, "it is said", SOON_S)
+        told = {"password": "secret", "tags": "administrator"}
+        httpx.put(f"{site.rabbit.admin_url}/api/users/{site.prefix}", json=told, trust_env=False).raise_for_status()
+        eventually(lambda: "looked after again" in caplog.text, "it is back", SOON_S)
+    assert caplog.text.count("cannot be looked after") == 1 and "secret" not in caplog.text

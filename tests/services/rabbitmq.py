@@ -20,6 +20,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
 
+import httpx
+
 from tests.services.processes import free_ports, holds_within, kill_with_children
 from tests.services.rabbit_programs import find_programs
 
@@ -114,6 +116,15 @@ class PrivateRabbit:
     def admin_url(self) -> str:
         """Of its management API, if it was started with one."""
         return f"http://guest:guest@127.0.0.1:{self._admin_port}"
+
+    def vhost_url(self) -> str:
+        """In a virtual host of its own, made now over the management API."""
+        name = f"v{secrets.token_hex(4)}"
+        rights = {"configure": ".*", "write": ".*", "read": ".*"}
+        with httpx.Client(base_url=f"{self.admin_url}/api/", trust_env=False) as client:
+            client.put(f"vhosts/{name}").raise_for_status()
+            client.put(f"permissions/{name}/guest", json=rights).raise_for_status()
+        return f"amqp://guest:guest@127.0.0.1:{self.port}/{name}"
 
     def start(self) -> None:
         """Starts the broker and returns when it answers. Does nothing to one that runs."""

@@ -15,8 +15,8 @@ import pytest
 from scitq.agents import conversation as talk
 from scitq.agents import work as working
 from scitq.agents.conversation import Conversation
+from scitq.agents.gateway_link import GatewayLink
 from scitq.agents.journal import Journal
-from scitq.agents.link import Link
 from scitq.agents.shim_client import ShimClient
 from scitq.agents.work import Work
 from scitq.domain.execution import Started, Succeeded
@@ -32,7 +32,7 @@ class Talking:
     def __init__(self, folder: Path, port: int) -> None:
         self.work = Work(folder / "agent", folder / "base")
         self.connected: list[int] = []
-        self.link = Link(f"http://127.0.0.1:{port}", TOKEN)
+        self.link = GatewayLink(f"http://127.0.0.1:{port}", TOKEN)
         hello = Hello("one", self.work.agent.incarnation, 4, 4)
         self.conversation = Conversation(self.link, self.work, hello, self.connected.append)
 
@@ -100,6 +100,23 @@ def test_reports_that_are_not_answered_are_sent_again(tmp_path: Path, monkeypatc
             await gateway.until(lambda: gateway.ends == {1: Succeeded(1)})
             await gateway.until(lambda: not one.work.spool.reports)
             assert [type(report) for report in gateway.reports] == [Started, Succeeded]
+
+    asyncio.run(live())
+
+
+def test_output_whose_confirmation_was_lost_is_sent_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(talk, "OUTPUT_S", 0.05)
+    monkeypatch.setattr(talk, "HEARTBEAT_S", 0.02)
+
+    async def live() -> None:
+        gateway = Gateway()
+        gateway.confirms = False
+        gateway.give(1, "seq 1 100")
+        async with talking(tmp_path, gateway) as one:
+            await gateway.until(lambda: gateway.chunks >= 3)
+            gateway.confirms = True
+            await gateway.until(lambda: gateway.ends and not one.work.workshop.left())
+            assert gateway.has(1).split() == [b"%d" % number for number in range(1, 101)] and len(gateway.hellos) == 1
 
     asyncio.run(live())
 

@@ -9,7 +9,8 @@ from contextlib import aclosing
 import pytest
 
 from scitq.agents import link as links
-from scitq.agents.link import Link, gateway_of
+from scitq.agents.gateway_link import GatewayLink, gateway_of
+from scitq.agents.link import Link
 from scitq.errors import AgentError
 from tests.unit.agents.gateway import TOKEN, Gateway
 
@@ -47,7 +48,7 @@ async def connect(link: Link, times: int = 1) -> None:
 def test_a_wrong_token_ends_an_agent_that_never_got_in() -> None:
     async def live() -> None:
         gateway = Gateway()
-        link = Link(f"http://127.0.0.1:{await gateway.start()}", "wrong")
+        link = GatewayLink(f"http://127.0.0.1:{await gateway.start()}", "wrong")
         with pytest.raises(AgentError, match=r"does not accept this worker.*the token is another.*SCITQ_TOKEN"):
             await connect(link)
         await gateway.stop()
@@ -62,7 +63,7 @@ def test_a_wrong_token_is_tried_again_by_one_that_did(
 
     async def live() -> None:
         gateway = Gateway()
-        link = Link(f"http://127.0.0.1:{await gateway.start()}", TOKEN)
+        link = GatewayLink(f"http://127.0.0.1:{await gateway.start()}", TOKEN)
         await connect(link)
         link.understood()
         gateway.token = "another"
@@ -87,7 +88,7 @@ def test_a_server_that_is_not_there_is_waited_for(
         gateway = Gateway()
         port = await gateway.start()
         await gateway.stop()
-        waiting = asyncio.ensure_future(connect(Link(f"http://127.0.0.1:{port}", TOKEN)))
+        waiting = asyncio.ensure_future(connect(GatewayLink(f"http://127.0.0.1:{port}", TOKEN)))
         await gateway.until(lambda: caplog.records)
         await gateway.start(port)
         await waiting
@@ -112,7 +113,7 @@ def test_whoever_is_no_server_of_ours_is_said_to_be(
     async def live() -> None:
         server = await asyncio.start_server(answer, "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]
-        waiting = asyncio.ensure_future(connect(Link(f"http://127.0.0.1:{port}", TOKEN)))
+        waiting = asyncio.ensure_future(connect(GatewayLink(f"http://127.0.0.1:{port}", TOKEN)))
         async with asyncio.timeout(30):
             while len(caplog.records) < 3:
                 await asyncio.sleep(0.005)

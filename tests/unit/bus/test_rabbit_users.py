@@ -8,7 +8,17 @@ from itertools import combinations
 import pytest
 
 from scitq.bus.rabbit_topology import Names
-from scitq.bus.rabbit_users import exactly, is_user, is_user_of, key_of, keys_pattern, queue_of, speaker, user_of
+from scitq.bus.rabbit_users import (
+    exactly,
+    is_user,
+    is_user_of,
+    key_of,
+    keys_pattern,
+    prefix_in,
+    queue_of,
+    speaker,
+    user_of,
+)
 
 NAMES = ["node7", "node7.example.org", "node 7", "node/7", "node~7", "é" * 200, "", "#", "*", "a" * 101, ".*", "\udc80"]
 
@@ -21,6 +31,12 @@ def test_every_worker_has_a_user_of_its_own() -> None:
         assert is_user_of(user, name) and is_user(user) and user.isascii() and len(f"output.{user}") < 200
     for one, other in combinations(NAMES, 2):
         assert users[one] != users[other] and not is_user_of(users[one], other)
+
+
+def test_servers_in_different_virtual_hosts_have_different_users() -> None:
+    prefixes = [prefix_in(vhost, "scitq") for vhost in ("/", "a", "b", "a/b", "a b")]
+    assert prefixes[0] == "scitq" and len({user_of(prefix, "x") for prefix in prefixes}) == 5
+    assert all(is_user_of(user_of(prefix, "x"), "x") for prefix in prefixes)
 
 
 @pytest.mark.parametrize("name", NAMES)

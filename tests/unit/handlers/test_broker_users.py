@@ -12,6 +12,7 @@ NOW = 1_000_000
 class User(NamedTuple):
     user: str
     made: int
+    valid: bool = True
 
 
 class Users:
@@ -42,6 +43,10 @@ def test_a_worker_that_was_deleted_and_comes_again_has_time_to_introduce_itself(
 def test_the_user_of_a_worker_that_never_came_goes_after_a_while() -> None:
     young, old = User("a", NOW - 1), User("b", NOW - INTRODUCES_ITSELF_S - 1)
     assert superfluous([young, old], Workers((), {}), NOW) == ["b"]
+
+
+def test_a_user_that_was_made_for_a_credential_of_before_goes_and_its_agent_may_ask_again() -> None:
+    assert superfluous([User("a", NOW, valid=False)], Workers({"a"}, {}), NOW) == ["a"]
 
 
 def test_what_is_kept_is_the_same_when_it_is_done_again() -> None:
