@@ -6,6 +6,8 @@ tampering     more seeds of the same test
 cluster       the leader of the queues killed -9 among three brokers; 100,000 messages put aside
 RabbitMQ 4    with --rabbitmq FOLDER: the bus, its faults and the cluster once more on the release in that folder; it
               is made there if need be (tests/services/rabbitmq4.sh)
+network       broker, database and agents cut off ten times each, for a second to a minute and a half
+shortage      alarms of the broker; a database out of connections, slow, locked, read-only, full, killed
 life          server and worker killed -9 twenty times each during 300 tasks; a cable cut for two minutes; 200 MB
 
 `--only life` leaves the simulation out.
@@ -17,6 +19,7 @@ import argparse
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,6 +31,8 @@ from bench.simulation import mutants
 from tests.simulation.many import Search, search
 
 RESULTS = Path(__file__).parent / "results"
+FIGURES = Path(tempfile.gettempdir()) / f"scitq-figures-{os.getpid()}"
+"""What the tests measured and did not judge (`tests/services/figures.py`)."""
 AT_ONCE = 2_000
 SUITES = (
     ("PostgreSQL killed -9 under load", "20 times", "tests/e2e/test_postgres_killed.py"),
@@ -35,6 +40,8 @@ SUITES = (
     ("server and worker killed -9 during 300 tasks", "20 times each", "tests/e2e/test_killed.py"),
     ("a cable cut between two machines", "2 minutes", "tests/e2e/test_two_hosts.py"),
     ("a task that prints 200 MB", "once", "tests/e2e/test_flood.py"),
+    ("broker, database, agents cut off", "10 times each", "tests/e2e/test_partitions.py"),
+    ("broker and database short of something", "a minute of load each", "tests/e2e/test_short_of.py"),
 )
 """Parts of the test suite that do more when they are asked to."""
 BROKER = (
@@ -66,7 +73,7 @@ def suite(path: str, **settings: str) -> tuple[bool, str]:
     """A part of the test suite, with more of it asked for; whether it passed, and its last line."""
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "--no-header", path],
-        env={**os.environ, **settings},
+        env={**os.environ, "SCITQ_FIGURES": str(FIGURES), **settings},
         capture_output=True,
         text=True,
         check=False,
@@ -116,6 +123,9 @@ def main() -> int:
         *(f"| {what} | {much} | {outcome} |" for what, much, outcome in rows),
         "",
     ]
+    if FIGURES.exists():
+        lines += ["```", FIGURES.read_text().rstrip(), "```", ""]
+        FIGURES.unlink()
     if runs.failures:
         lines += ["```", runs.words(), "```", ""]
     RESULTS.mkdir(exist_ok=True)

@@ -176,7 +176,7 @@ class Publisher:
         if connection is not self._link.connection:
             return
         self._usable, self._blocked, self._wanted = False, True, 2
-        self._link.unready(f"it takes nothing at present: {frame.method.reason}")
+        self._link.unready(f"it is {frame.method.reason}")
 
     def _on_unblocked(self, connection: object, _: Method[Connection.Unblocked]) -> None:
         if connection is not self._link.connection:

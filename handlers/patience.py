@@ -13,16 +13,23 @@ log = logging.getLogger(__name__)
 
 FIRST_PAUSE_S: Final = 0.1
 LONGEST_PAUSE_S: Final = 5.0
+TELL_EVERY_US: Final = 60_000_000
 T = TypeVar("T")
 
 
 async def patiently(clock: Clock, ask: Callable[[], Awaitable[T]]) -> T:
     """The store's answer, however long it takes: the same question again, so that an unknown outcome becomes known."""
-    pause_s = FIRST_PAUSE_S
+    pause_s, told = FIRST_PAUSE_S, None
     while True:
         try:
-            return await ask()
+            answer = await ask()
         except (StoreUnavailable, OutcomeUnknown) as error:
-            log.warning("the store does not answer; trying again", extra={"error": str(error)})
+            if told is None or clock.steady() - told >= TELL_EVERY_US:
+                told = clock.steady()
+                log.warning("the store does not answer; trying again", extra={"error": str(error)})
             await clock.sleep(pause_s)
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+        else:
+            if told is not None:
+                log.info("the store answers again")
+            return answer

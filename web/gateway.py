@@ -35,6 +35,8 @@ log = logging.getLogger(__name__)
 
 HELLO_S: Final = 10.0
 SOON_S, LATER_S = 0.05, 1.0
+PATIENCE_S: Final = 8.0
+"""Shorter than what an agent waits for the answer to its ping, which is not read either."""
 MOST_AT_ONCE: Final = 100
 REFUSED, OVERLOADED = 1008, 1013
 REASON_BYTES: Final = 123  # a close frame has no room for more
@@ -49,6 +51,10 @@ class Ended(NamedTuple):
 
 GONE: Final = Ended()
 _NEWS: Final = News()
+
+
+class Overloaded(Exception):
+    """The bus has taken nothing for long; the text says why."""
 
 
 class Refused(Exception):
@@ -130,6 +136,8 @@ class Connection:
             return Ended(REFUSED, f"no hello came within {HELLO_S:.0f} s")
         except (Malformed, Refused) as error:
             return Ended(REFUSED, str(error))
+        except Overloaded as error:
+            return Ended(OVERLOADED, str(error))
         return GONE
 
     async def _forward(self, frame: Frame) -> None:
@@ -179,13 +187,15 @@ class Connection:
         return self._speaking
 
     async def _send(self, queue: Queue, body: bytes, headers: dict[str, str]) -> None:
-        """Into the bus. While it takes nothing, nothing is read either."""
-        pause_s = SOON_S
+        """Into the bus. While it takes nothing, nothing is read either; for long, and the agent is told why."""
+        pause_s, began = SOON_S, time.monotonic()
         while True:
             try:
                 self._bus.send(queue, body, headers)
                 return
-            except BusUnavailable:
+            except BusUnavailable as error:
+                if time.monotonic() - began > PATIENCE_S:
+                    raise Overloaded(f"the server cannot take this now: {error}") from error
                 await asyncio.sleep(pause_s)
                 pause_s = min(pause_s * 2, LATER_S)
 

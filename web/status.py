@@ -60,6 +60,8 @@ async def ready(call: Call) -> Response:
             position, stopped = await call.services.run(_standing, call)
     except (StoreError, TimeoutError):
         troubles.append("the store cannot be read")
+    if call.services.bus.trouble is not None:
+        troubles.append(f"the broker cannot be used: {call.services.bus.trouble}")
     if not freshness.led:
         troubles.append("no engine leads")
     if stopped:

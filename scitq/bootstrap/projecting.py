@@ -9,7 +9,7 @@ from typing import Final
 
 from sqlalchemy.exc import DatabaseError
 
-from scitq.bootstrap.threads import Host
+from scitq.bootstrap.threads import Host, Waiting
 from scitq.bus import Bus, Message
 from scitq.domain.envelope import unpack
 from scitq.domain.wire import Recorded, recorded
@@ -68,6 +68,7 @@ class ProjectionHost(Host):
     def _keep(self, journal: Journal) -> None:
         """Until it is stopped. The store may be away for a while: then everything is read from it again."""
         pause_s, behind = FIRST_PAUSE_S, True
+        waiting = Waiting(log, "the projections wait for the store")
         while not self._stop.is_set():
             try:
                 if behind:
@@ -78,8 +79,9 @@ class ProjectionHost(Host):
                 self._take_orders()
                 behind = not self._receive(messages) or (not messages and self._is_behind(journal))
                 pause_s = FIRST_PAUSE_S
+                waiting.is_over()
             except StoreUnavailable as error:
-                log.warning("the projections wait for the store", extra={"error": str(error).partition("\n")[0]})
+                waiting.goes_on(error)
                 self._stop.wait(pause_s)
                 pause_s, behind = min(2 * pause_s, LONGEST_PAUSE_S), True
 

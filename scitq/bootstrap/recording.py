@@ -11,7 +11,7 @@ from typing import Final
 import orjson
 from sqlalchemy import Engine
 
-from scitq.bootstrap.threads import Host
+from scitq.bootstrap.threads import Host, Waiting
 from scitq.bus import Bus, Delivery, Message
 from scitq.bus.rabbit_users import USER, is_user_of
 from scitq.domain.output_wire import Chunk, Confirm, encode_confirms, parse_chunk
@@ -101,13 +101,13 @@ class RecorderHost(Host):
 
     def _write(self, store: OutputLog, ready: list[tuple[Delivery, Chunk]]) -> None:
         chunks = [chunk for _, chunk in ready]
-        pause_s = FIRST_PAUSE_S
+        pause_s, waiting = FIRST_PAUSE_S, Waiting(log, "output cannot be stored; trying again")
         while True:
             try:
                 seen = store.append(chunks)
                 break
             except (StoreUnavailable, OutcomeUnknown) as error:
-                log.warning("output cannot be stored; trying again", extra={"error": str(error)})
+                waiting.goes_on(error)
                 if self._stop.wait(pause_s):
                     return
                 pause_s = min(2 * pause_s, LONGEST_PAUSE_S)

@@ -4,10 +4,31 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from typing import Final
 
 log = logging.getLogger(__name__)
+
+TELL_EVERY_S: Final = 60.0
+
+
+class Waiting:
+    """Says what is waited for: when that begins, and then once a minute until it is over."""
+
+    def __init__(self, log: logging.Logger, sentence: str) -> None:
+        self._log, self._sentence = log, sentence
+        self._told: float | None = None
+
+    def goes_on(self, error: Exception) -> None:
+        now = time.monotonic()
+        if self._told is None or now - self._told >= TELL_EVERY_S:
+            self._told = now
+            self._log.warning(self._sentence, extra={"error": str(error).partition("\n")[0]})
+
+    def is_over(self) -> None:
+        self._told = None
 
 
 class Host(ABC):

@@ -8,6 +8,7 @@ wrote something reads it.
 from __future__ import annotations
 
 import ipaddress
+import logging
 import random
 import ssl
 import time
@@ -24,12 +25,15 @@ from scitq import __version__
 from scitq.config.values import ServerAddress, Token
 from scitq.errors import NotAllowed, ServerError, Unreachable
 
+log = logging.getLogger(__name__)
+
 CONNECT_S: Final = 5.0
 ANSWER_S: Final = 15.0  # a server says within 10 s that it cannot
 STALE_S: Final = 20.0  # for so long a read is asked again when the views have not reached what was written
 DOUBT_S: Final = 1.0  # then it is asked whether there is any hope; a server waits for 2 s before it answers
 FIRST_PAUSE_S: Final = 0.1
 LONGEST_PAUSE_S: Final = 5.0
+TELL_S: Final = 5.0  # whoever waits for so long is told what for, in one line; where nothing is set up, on stderr
 TRY_AGAIN: Final = frozenset({429, 502, 503, 504})
 SHOWN_CHARS: Final = 300
 POSITION: Final = "X-Scitq-Position"
@@ -139,7 +143,7 @@ class Connection:
     def _send(
         self, method: str, path: str, content: bytes | None, headers: dict[str, str], wait_s: float | None
     ) -> httpx.Response:
-        began = time.monotonic()
+        began, told = time.monotonic(), False
         if content is not None:
             headers["Content-Type"] = "application/json"
         for attempt in range(1_000_000):
@@ -167,6 +171,9 @@ class Connection:
             pause = max(least, random.uniform(0, min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2 ** min(attempt, 10))))
             if end is not None and time.monotonic() - began + pause > end:
                 raise trouble
+            if not told and time.monotonic() - began > TELL_S:
+                told = True
+                log.warning("%s; trying again", trouble)
             time.sleep(pause)
         raise AssertionError("a million attempts")
 

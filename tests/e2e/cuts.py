@@ -14,12 +14,10 @@ import shlex
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Final, NamedTuple
-
-import httpx
 
 from scitq.lib import Server
 from tests.services.namespaces import Network, network
@@ -89,13 +87,6 @@ class Site:
     def _address(self) -> str:
         return f"{self.net.address('one')}:{PORT}"
 
-    def ask(self, method: str, path: str, timeout_s: float = 20.0, **more: Any) -> httpx.Response:
-        """As somebody without our library does it, once."""
-        headers = {"Authorization": f"Bearer {self.token}"}
-        return httpx.request(
-            method, f"http://{self._address}{path}", headers=headers, timeout=timeout_s, trust_env=False, **more
-        )
-
     def submit(self, count: int, seconds: float = 0.3) -> list[int]:
         """Tasks with an effect each. As the library does it: patiently."""
         first = len(self.tasks)
@@ -104,17 +95,16 @@ class Site:
         self.tasks += found
         return list(found)
 
-    def play(self, cut: Cut, meanwhile: Callable[[], None] = lambda: None) -> float:
+    def play(self, cut: Cut) -> float:
         """Cut while there is work, mend it, and wait until all is as it was; how long that took after the mending."""
         tasks = self.submit(int(4 * cut.seconds) + 20)
         eventually(lambda: self.done(tasks[:2]), "the work goes on")
         self._break(cut)
-        meanwhile()
         self.net.mend(cut.one, cut.other)
-        mended = time.monotonic()
+        mended, before = time.monotonic(), self.count()
         eventually(self.client.ready, f"{cut}: the server is ready again", HEALED_S)
         fresh = self.submit(1, 0.0)
-        eventually(lambda: self.done(fresh), f"{cut}: a new task is run", HEALED_S)
+        eventually(lambda: self.count() > before, f"{cut}: tasks end again", HEALED_S)
         healed_s = time.monotonic() - mended
         statuses = self.client.wait(tasks + fresh, timeout=HEALED_S + cut.seconds)
         assert set(statuses.values()) == {"succeeded"}, f"{cut}: {statuses}"
@@ -122,6 +112,10 @@ class Site:
 
     def done(self, tasks: list[int]) -> bool:
         return all((self.effects / str(self.tasks.index(id))).exists() for id in tasks)
+
+    def count(self) -> int:
+        """Of effects."""
+        return len(list(self.effects.iterdir()))
 
     def _break(self, cut: Cut) -> None:
         end = time.monotonic() + cut.seconds
@@ -138,7 +132,7 @@ class Site:
     def prove(self) -> None:
         """Every effect once, the log whole, the views what it says, and nobody has stumbled."""
         assert all((self.effects / str(number)).read_text() == "done\n" for number in range(len(self.tasks)))
-        assert len(list(self.effects.iterdir())) == len(self.tasks)
+        assert self.count() == len(self.tasks)
         for process in self.processes.values():
             assert process.running(), process.said()[-2000:]
         self.machines["one"].run("manage", "projection", "check")

@@ -18,19 +18,17 @@ from tests.services.rabbit_programs import RabbitMissing
 EACH = 10 if os.environ.get("SCITQ_CAMPAIGN") else 0
 SEED = int(os.environ.get("SCITQ_SEED", "1"))
 LINKS = (("one", "broker"), ("one", "database"), ("field", "one"))
-SHORT = [[Cut("field", "one", 3), Cut("one", "database", 12)], [Cut("one", "broker", 6, "flapping")]]
+SHORT = [Cut("one", "database", 12), Cut("one", "broker", 4, "flapping"), Cut("field", "one", 3)]
 
 
-@pytest.mark.parametrize(
-    "plan", [SHORT[0], SHORT[1]] if not EACH else [list(cuts(*link, EACH, SEED)) for link in LINKS]
-)
+@pytest.mark.parametrize("plan", [SHORT] if not EACH else [list(cuts(*link, EACH, SEED)) for link in LINKS])
 def test_a_network_that_falls_silent_heals_by_itself(tmp_path: Path, plan: list[Cut]) -> None:
     try:
         healed = play(tmp_path, plan)
     except (NamespacesMissing, PostgresMissing, RabbitMissing) as reason:
         miss(str(reason))
     times = [seconds for _, seconds in healed]
-    link = f"{plan[0].one}–{plan[0].other}"
+    link = f"{plan[0].one}–{plan[0].other}" if EACH else "several"
     note(f"{link} cut {len(healed)} times: healed in {median(times):.1f} s, at most {max(times):.1f} s")
     for cut, seconds in healed:
         note(f"  {cut}: {seconds:.1f} s")

@@ -18,7 +18,7 @@ from tests.services.rabbit_programs import RabbitMissing
 from tests.services.scitq import eventually
 
 CAMPAIGN = bool(os.environ.get("SCITQ_CAMPAIGN"))
-HAMMER_S = 60.0 if CAMPAIGN else 3.0
+HAMMER_S = 60.0 if CAMPAIGN else 2.0
 LOCKED_S = 20.0 if CAMPAIGN else 6.0
 MOST_GROWTH = 2.0
 """A server that has done nothing yet grows by its caches; what eight clients send in a minute would be far more."""
@@ -44,6 +44,8 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     ],
 )
 def test_a_broker_without_room(shared: Place, alarm: str, tight: tuple[str, ...], normal: tuple[str, ...]) -> None:
+    if alarm == "memory" and not CAMPAIGN:
+        pytest.skip("to the server it is the same as the other, and takes as long: the campaign does it")
     shared.submit(40, 0.2)
     eventually(lambda: shared.count() >= len(shared.tasks) - 30, "the work goes on")
     shared.rabbit.ctl(*tight)
@@ -134,7 +136,7 @@ def test_a_database_without_room_on_its_disk(shared: Place) -> None:
     shared.disk.fill()
     try:
         codes = shared.hammer(HAMMER_S)
-        eventually(lambda: shared.ask("POST", "/tasks/", json={"command": "x" * 99_999}).status_code == 503, "refused")
+        assert codes[503] > 0
         assert shared.ask("GET", "/tasks/?limit=10").status_code == 200
         assert "No space left on device" in shared.server.said()
     finally:

@@ -31,6 +31,7 @@ class Hosts:
     """All three, on one bus."""
 
     def __init__(self, folder: Path) -> None:
+        self.folder = folder
         upgrade(str(folder))
         self.urls = store_urls(str(folder))
         self.bus = LocalBus()
@@ -51,8 +52,7 @@ class Hosts:
 
     def ask(self, type_: str, **content: Any) -> dict[str, Any]:
         """The reply to a command."""
-        request = {"id": uuid4().hex, "deadline": 2**60, "command": {"type": type_, **content}}
-        self.send(orjson.dumps(request))
+        self.send(command(type_, **content))
         return self.reply()
 
     def reply(self) -> dict[str, Any]:
@@ -66,6 +66,10 @@ class Hosts:
             assert time.monotonic() < deadline, f"the views are at {self.reached}, not {position}"
             for message in self._views.take(100, 0.1):
                 self.reached = int(message.headers["position"])
+
+
+def command(type_: str, **content: Any) -> bytes:
+    return orjson.dumps({"id": uuid4().hex, "deadline": 2**60, "command": {"type": type_, **content}})
 
 
 class Agent:

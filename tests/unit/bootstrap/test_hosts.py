@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import closing
 from pathlib import Path
 
+import orjson
 import pytest
 
+from scitq.bootstrap import adapters
 from scitq.bootstrap.projecting import rebuild
+from scitq.bus.local import LocalBus
+from scitq.domain.envelope import Append
 from scitq.domain.messages import Heartbeat
 from scitq.domain.output_wire import Chunk, encode_chunk, parse_confirms
-from scitq.errors import Rejected
+from scitq.errors import Rejected, StoreUnavailable
 from scitq.projections import database, tasks
+from scitq.store.health import look_over
+from scitq.store.journal import Journal, open_journal
 from scitq.store.output import open_output
-from tests.unit.bootstrap.hosts import SOON_S, Agent, eventually, hosts
+from tests.unit.bootstrap.hosts import SOON_S, Agent, Hosts, command, eventually, hosts
 
 
 def test_a_command_is_answered_and_the_views_show_it(tmp_path: Path) -> None:
@@ -106,3 +113,69 @@ def test_a_second_start_goes_on_where_the_first_one_ended(tmp_path: Path) -> Non
     for number in range(1, 4):
         with hosts(tmp_path) as system:
             assert system.ask("create-tasks", tasks=[{"command": "true"}])["answer"]["tasks"] == [number]
+
+
+def started(system: Hosts) -> list[str]:
+    """The engines that have led, by who they were."""
+    journal = open_journal(system.urls.events)
+    try:
+        return [orjson.loads(one.payload or b"")["holder"] for one in journal.select(type="engine-started")]
+    finally:
+        journal.close()
+
+
+def held(system: Hosts) -> bool:
+    return any("holds epoch" in one.text for one in look_over(str(system.folder)))
+
+
+def test_an_engine_that_hears_nobody_gives_the_lease_back_and_leads_again_when_it_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(adapters, "UNHEARD_S", 0.2)
+    with hosts(tmp_path) as system:
+        assert system.ask("create-tasks", tasks=[{"command": "true"}])["answer"]["tasks"] == [1]
+        agent = Agent(system, "one", concurrency=0)
+        with monkeypatch.context() as broken:
+            broken.setattr(LocalBus, "trouble", "it is away")
+            eventually(lambda: not held(system))
+            system.send(command("create-tasks", tasks=[{"command": "true"}]))  # waits for whoever leads
+        assert system.reply()["answer"]["tasks"] == [2]
+        agent.say(Heartbeat(agent.worker, agent.incarnation))
+        first, second = started(system)
+        assert first == second
+    assert "the engine gives the lease back: the broker carries nothing" in caplog.messages
+
+
+def test_an_engine_that_was_deposed_begins_anew_and_stands_by(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with hosts(tmp_path) as system:
+        assert system.ask("create-tasks", tasks=[{"command": "true"}])["answer"]["tasks"] == [1]
+        usurper = open_journal(system.urls.events)
+        with closing(usurper):
+            while (lease := usurper.acquire("usurper", 0.0)) is None:
+                pass
+            eventually(lambda: "another engine has taken over; this one begins anew and stands by" in caplog.messages)
+            usurper.release(lease.epoch)
+        assert system.ask("create-tasks", tasks=[{"command": "true"}])["answer"]["tasks"] == [2]
+
+
+def test_a_leader_whose_store_is_away_leaves_what_it_was_sent_to_whoever_leads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(adapters, "AWAY_S", 0.1)
+    with hosts(tmp_path) as system:
+        assert system.ask("create-tasks", tasks=[{"command": "true"}])["answer"]["tasks"] == [1]
+        away = True
+        append = Journal.append
+
+        def refuse(journal: Journal, turn: Append) -> None:
+            if away and turn.answers:
+                raise StoreUnavailable("it is away")
+            append(journal, turn)
+
+        monkeypatch.setattr(Journal, "append", refuse)
+        system.send(command("create-tasks", tasks=[{"command": "true"}]))
+        with system.bus.consume("commands") as other:
+            (found,) = other.take(1, SOON_S)
+            assert b"create-tasks" in found.message.body
+        away = False
+        assert system.reply()["answer"]["tasks"] == [2]

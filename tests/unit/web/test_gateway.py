@@ -25,6 +25,7 @@ from scitq.domain.execution import Started
 from scitq.domain.messages import AgentHello, Applied, Heartbeat, Reports, ToAgent, Welcome
 from scitq.domain.output_wire import Chunk, Confirm, encode_chunk, encode_confirms, parse_confirms
 from scitq.domain.worker import Hello
+from scitq.errors import BusUnavailable
 from scitq.web import gateway
 from tests.unit.web.site import TOKEN, Site, eventually, running
 
@@ -399,6 +400,19 @@ def test_an_agent_that_answers_no_ping_is_forgotten(tmp_path: Path) -> None:
 
 
 # When it is too much ---------------------------------------------------------------------------------------------
+
+
+def test_an_agent_is_told_why_it_is_sent_away_when_the_bus_takes_nothing_for_long(
+    site: Site, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise BusUnavailable("the broker is low on disk")
+
+    monkeypatch.setattr(gateway, "PATIENCE_S", 0.1)
+    monkeypatch.setattr(site.bus, "send", refuse)
+    with agent(site) as one:
+        one.send(HELLO, text=True)
+        assert closed(one) == (1013, "the server cannot take this now: the broker is low on disk")
 
 
 def test_while_the_bus_is_full_nothing_is_read_and_nothing_lost(tmp_path: Path) -> None:

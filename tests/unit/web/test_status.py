@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import update
 
+from scitq.bus.local import LocalBus
 from scitq.projections import catalog, database
 from scitq.projections.runner import POSITIONS
 from scitq.web import freshness
@@ -26,6 +27,13 @@ def test_without_an_engine_the_server_is_not_ready_but_shows_what_there_is(tmp_p
         answer = server.get("/ready")
         assert (answer.status_code, answer.json()["message"]) == (503, "no engine leads")
         assert server.get("/tasks/").json() == []
+
+
+def test_a_broker_that_is_away_is_named(server: Whole, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(LocalBus, "trouble", "connection refused")
+    answer = server.get("/ready")
+    assert answer.status_code == 503
+    assert answer.json()["message"].startswith("the broker cannot be used: connection refused")
 
 
 def test_an_engine_that_fell_silent_does_not_lead(server: Whole, monkeypatch: pytest.MonkeyPatch) -> None:
