@@ -19,17 +19,17 @@ T = TypeVar("T")
 
 async def patiently(clock: Clock, ask: Callable[[], Awaitable[T]]) -> T:
     """The store's answer, however long it takes: the same question again, so that an unknown outcome becomes known."""
-    pause_s, told = FIRST_PAUSE_S, None
+    pause_s, told, reason = FIRST_PAUSE_S, 0, ""
     while True:
         try:
             answer = await ask()
         except (StoreUnavailable, OutcomeUnknown) as error:
-            if told is None or clock.steady() - told >= TELL_EVERY_US:
-                told = clock.steady()
-                log.warning("the store does not answer; trying again", extra={"error": str(error)})
+            if str(error) != reason or clock.steady() - told >= TELL_EVERY_US:
+                told, reason = clock.steady(), str(error)
+                log.warning("the store does not answer; trying again", extra={"error": reason})
             await clock.sleep(pause_s)
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
         else:
-            if told is not None:
+            if reason:
                 log.info("the store answers again")
             return answer

@@ -15,20 +15,20 @@ TELL_EVERY_S: Final = 60.0
 
 
 class Waiting:
-    """Says what is waited for: when that begins, and then once a minute until it is over."""
+    """Says what is waited for: when that begins or changes, and then once a minute until it is over."""
 
     def __init__(self, log: logging.Logger, sentence: str) -> None:
         self._log, self._sentence = log, sentence
-        self._told: float | None = None
+        self._told, self._reason = 0.0, ""
 
     def goes_on(self, error: Exception) -> None:
-        now = time.monotonic()
-        if self._told is None or now - self._told >= TELL_EVERY_S:
-            self._told = now
-            self._log.warning(self._sentence, extra={"error": str(error).partition("\n")[0]})
+        now, reason = time.monotonic(), str(error).partition("\n")[0]
+        if reason != self._reason or now - self._told >= TELL_EVERY_S:
+            self._told, self._reason = now, reason
+            self._log.warning(self._sentence, extra={"error": reason})
 
     def is_over(self) -> None:
-        self._told = None
+        self._reason = ""
 
 
 class Host(ABC):

@@ -144,6 +144,7 @@ class Connection:
         self, method: str, path: str, content: bytes | None, headers: dict[str, str], wait_s: float | None
     ) -> httpx.Response:
         began, told = time.monotonic(), False
+        refusal: ServerError | None = None
         if content is not None:
             headers["Content-Type"] = "application/json"
         for attempt in range(1_000_000):
@@ -157,6 +158,8 @@ class Connection:
                 trouble.__cause__ = error
                 if not _passes(error):
                     raise trouble from error
+                if isinstance(error, httpx.ReadTimeout) and refusal is not None:
+                    trouble = refusal  # it is there, and has said why: the last attempt had too little time left
                 least, end = 0.0, _least(wait_s, self._patience_s)
             except httpx.DecodingError as error:
                 raise ServerError(
@@ -165,7 +168,7 @@ class Connection:
             else:
                 if response.status_code not in TRY_AGAIN:
                     return response
-                trouble = self._refusal(response)
+                trouble = refusal = self._refusal(response)
                 least, end = _retry_after(response), wait_s
             # Full jitter: clients that lost the same server at the same moment do not come back together.
             pause = max(least, random.uniform(0, min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2 ** min(attempt, 10))))

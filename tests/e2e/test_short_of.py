@@ -115,17 +115,17 @@ def test_a_table_that_somebody_locks(shared: Place) -> None:
 def test_a_database_that_is_read_only_for_a_while(shared: Place) -> None:
     with shared.admin() as admin:
         name = admin.scalar(text("SELECT current_database()"))
+        others = f"pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = '{name}'"
         admin.execute(text(f"ALTER DATABASE {name} SET default_transaction_read_only = on"))
-        others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = "
-        admin.execute(text(f"{others} '{name}'"))
-        eventually(lambda: shared.ask("POST", "/tasks/", json={"command": "true"}).status_code == 503, "it is refused")
-        eventually(lambda: shared.ask("GET", "/tasks/").status_code == 200, "reads go on")
-    engine_says = "cannot execute UPDATE in a read-only transaction"
-    assert engine_says in shared.server.said()
-    with shared.admin() as admin:
-        admin.execute(text("SET default_transaction_read_only = off"))
-        admin.execute(text(f"ALTER DATABASE {name} RESET default_transaction_read_only"))
-        admin.execute(text(f"{others} '{name}'"))
+        try:
+            admin.execute(text(f"SELECT pg_terminate_backend(pid) FROM {others}"))
+            eventually(lambda: shared.ask("POST", "/tasks/", json={"command": "true"}).status_code == 503, "refused")
+            eventually(lambda: shared.ask("GET", "/tasks/").status_code == 200, "reads go on")
+            says = "cannot execute UPDATE in a read-only transaction"
+            eventually(lambda: says in shared.server.said(), "the log says why")
+        finally:
+            admin.execute(text(f"ALTER DATABASE {name} RESET default_transaction_read_only"))
+            admin.execute(text(f"SELECT pg_terminate_backend(pid) FROM {others}"))
     note(f"read-only: healed in {shared.heal():.1f} s")
 
 
