@@ -24,6 +24,7 @@ from scitq.web.access import Access
 from scitq.web.commands import Commands
 from scitq.web.freshness import Freshness
 from scitq.web.heard import Heard
+from scitq.web.processes import Processes
 from scitq.web.siblings import Siblings
 from scitq.web.threads import Threads
 
@@ -64,6 +65,7 @@ class Services:
         self.commands = Commands(bus)
         self.freshness = Freshness(bus)
         self._siblings = Siblings(bus, self.heard, access.token_mark)
+        self.processes = Processes(bus)
         self._threads = Threads(store)
         self._parts: dict[type[Any], Part] = {}
 
@@ -106,6 +108,7 @@ class Services:
         await self.commands.start()
         await self.freshness.start()
         await self._siblings.start()
+        await self.processes.start()
 
     async def end_streams(self) -> None:
         """The server is about to stop: answers that go on and on come to their end, or it would wait for them."""
@@ -117,6 +120,7 @@ class Services:
         """The application ends: nobody is waited for any more."""
         await self.end_streams()
         await self._siblings.close()
+        await self.processes.close()
         await self.freshness.close()
         await self.commands.close()
         self._threads.close()

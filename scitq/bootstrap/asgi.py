@@ -11,6 +11,7 @@ from starlette.types import Receive, Scope, Send
 
 from scitq.bootstrap import logs
 from scitq.bootstrap.claiming import refuse_what_cannot_be_shared
+from scitq.bootstrap.presence import Presence
 from scitq.bootstrap.roles import Role
 from scitq.bootstrap.server import open_bus, prepare, shared_token
 from scitq.bootstrap.web import services
@@ -54,5 +55,7 @@ class WebRole:
             stack.callback(bus.close)
             views = database.reader(store_urls(settings.store).views)
             stack.callback(views.dispose)
+            present = asyncio.ensure_future(Presence(bus, ROLES).run())
+            stack.callback(present.cancel)
             self._app = create_app(services(settings, token, bus, views))
             await self._app(scope, receive, send)

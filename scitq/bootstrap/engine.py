@@ -17,6 +17,7 @@ from scitq.domain.state import State
 from scitq.errors import LeaseLost, StoreError
 from scitq.handlers.engine import Engine
 from scitq.store.journal import Journal, open_journal
+from scitq.web.processes import EngineProcess
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +31,15 @@ class EngineHost(Host):
         super().__init__(on_failure)
         self._url = url
         self._bus = EngineBus(bus, self._stop)
+        self._engine: Engine | None = None
+
+    def standing(self) -> EngineProcess | None:
+        """From any thread: whether it leads, and how far it is."""
+        if self._engine is None:
+            return None
+        lease = self._engine.lease
+        epoch = None if lease is None else lease.epoch
+        return EngineProcess(leads=lease is not None, epoch=epoch, position=self._engine.state.position)
 
     def _work(self) -> None:
         journal = open_journal(self._url)
@@ -39,6 +49,7 @@ class EngineHost(Host):
         try:
             while not self._stop.is_set():
                 engine = Engine(StoreJournal(journal, self._bus), self._bus, clock, holder, state=state)
+                self._engine = engine
                 self._bus.state = partial(getattr, engine, "state")
                 state = self._lead(engine, journal)
         finally:

@@ -19,6 +19,7 @@ from scitq.bootstrap import logs, service
 from scitq.bootstrap.claiming import IN_PROCESS, claimed
 from scitq.bootstrap.effects import EffectsHost, broker_users
 from scitq.bootstrap.engine import EngineHost
+from scitq.bootstrap.presence import Presence
 from scitq.bootstrap.projecting import ProjectionHost
 from scitq.bootstrap.recording import RecorderHost
 from scitq.bootstrap.roles import ROLES, Role
@@ -145,6 +146,7 @@ class Server:
         self.settings, self.token, self._sock, self._beside = settings, token, sock, beside
         self.port = settings.port if sock is None else sock.getsockname()[1]
         self.code = 0
+        self._roles = roles
         self._ending: asyncio.Future[None] | None = None
         self._stopped = False
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -196,6 +198,7 @@ class Server:
         for number in (signal.SIGTERM, signal.SIGINT):
             self._loop.add_signal_handler(number, self._on_signal, number)
         tasks = [asyncio.ensure_future(self._announce(self.bus.follow("engine")))]
+        tasks.append(asyncio.ensure_future(Presence(self.bus, self._roles, self._hosts).run()))
         if self._beside is not None:
             tasks.append(asyncio.ensure_future(self._beside.run(self)))
         try:

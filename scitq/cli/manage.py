@@ -10,10 +10,12 @@ import scitq
 from scitq.cli import (
     config,
     manage_batch,
+    manage_bus,
     manage_db,
     manage_event,
     manage_execution,
     manage_projection,
+    manage_status,
     manage_task,
     manage_worker,
     program,
@@ -29,8 +31,10 @@ app.add_typer(manage_batch.app, name="batch")
 app.add_typer(manage_execution.app, name="execution")
 app.add_typer(manage_event.app, name="event")
 app.add_typer(manage_projection.app, name="projection")
+app.add_typer(manage_bus.app, name="bus")
 app.add_typer(manage_db.app, name="db")
 app.add_typer(config.app, name="config")
+app.command("status")(manage_status.status)
 
 
 def print_version(wanted: bool) -> None:

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 from scitq.lib.batches import Batches
 from scitq.lib.executions import Executions
+from scitq.lib.operating import Operating
 from scitq.lib.tasks import Tasks
 from scitq.lib.verbs import R
 from scitq.lib.workers import Workers
 
 
-class Server(Tasks[R], Workers[R], Executions[R], Batches[R]):
+class Server(Tasks[R], Workers[R], Executions[R], Batches[R], Operating[R]):
     """A scitq server: `Server()` is the one that SCITQ_SERVER names, `Server("host")` that on another machine.
 
     Answers are dicts, or, with `style="object"`, objects with attributes. Whatever fails on the way is sent again, and
@@ -59,12 +60,3 @@ class Server(Tasks[R], Workers[R], Executions[R], Batches[R]):
         ) -> None: ...
 
         def __init__(self, *args: Any, **kwargs: Any) -> None: ...
-
-    def projections(self) -> list[dict[str, Any]]:
-        """How far each view has followed the log: name, version, position, lag, stopped."""
-        found: list[dict[str, Any]] = self._connection.read("/projections").content
-        return found
-
-    def projection_rebuild(self, name: str) -> None:
-        """Have a view folded anew from the log."""
-        self._connection.write("POST", f"/projections/{name}/rebuild")

@@ -74,8 +74,9 @@ EVERY = [
         "execution": "list output signal",
         "event": "list show verify follow",
         "projection": "list check rebuild",
+        "bus": "parked",
         "db": "init upgrade check",
-        "config": "show",
+        "config": "show template",
     }.items()
     for verb in verbs.split()
 ]
@@ -320,3 +321,28 @@ def test_the_server_and_the_time_are_given_before_the_verb(system: Embedded) -> 
     gone = run(system, "-s", "127.0.0.1:9", "batch", "list")
     assert gone.returncode == 1 and "http://127.0.0.1:9" in gone.stderr and "scitq up" in gone.stderr
     assert re.fullmatch(r"\d+\.\d+\S*\n", said(system, "--version"))
+
+
+def test_the_status_is_a_screen_for_people_and_json_for_programs(system: Embedded) -> None:
+    eventually(lambda: json.loads(said(system, "status", "--json"))["engine"]["holder"], "the process was heard")
+    screen = said(system, "status")
+    assert re.search(r"^server +ready\n", screen, re.M)
+    assert re.search(r"^engine +\S+:\d+ leads, epoch 1; 0 stand by\n", screen, re.M)
+    assert {"tasks", "reports", "behind_s", "engine,projections,web"} <= set(screen.split())
+    found = json.loads(said(system, "status", "--json"))
+    assert found["ready"] and found["parked"] == 0 and found["alerts"] == [] and len(found["processes"]) == 1
+    assert "no scitq server answers" in refused(system, "-s", "127.0.0.1:1", "status")
+
+
+def test_what_was_put_aside_is_asked_for_and_nothing_is_there(system: Embedded) -> None:
+    listed = said(system, "bus", "parked", "--help")
+    assert set(re.findall(r"^  ([a-z]+)  ", listed.partition("Commands:")[2], re.M)) == {
+        "list", "show", "export", "requeue", "discard"
+    }  # fmt: skip
+    assert said(system, "bus", "parked", "list", "-H") == said(system, "bus", "parked", "export") == ""
+    assert json.loads(said(system, "bus", "parked", "list", "--json")) == {"count": 0, "messages": []}
+    assert said(system, "bus", "parked", "discard", "--all") == "0 messages discarded\n"
+    assert "there is no message" in refused(system, "bus", "parked", "show", "0123456789abcdef")
+    assert "say which" in refused(system, "bus", "parked", "discard", code=2)
+    done = run(system, "bus", "parked", "requeue", "0123456789abcdef")
+    assert done.returncode == 1 and "not there (any more): 0123456789abcdef" in done.stderr

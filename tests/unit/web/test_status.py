@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import orjson
 import pytest
 from sqlalchemy import update
 
 from scitq.bus.local import LocalBus
 from scitq.projections import catalog, database
 from scitq.projections.runner import POSITIONS
-from scitq.web import freshness
+from scitq.web import freshness, processes
 from scitq.web.routing import POSITION
 from tests.unit.web.whole import BEARER, Whole, eventually, whole
 
@@ -34,6 +35,41 @@ def test_a_broker_that_is_away_is_named(server: Whole, monkeypatch: pytest.Monke
     answer = server.get("/ready")
     assert answer.status_code == 503
     assert answer.json()["message"].startswith("the broker cannot be used: connection refused")
+
+
+def test_what_is_behind_is_told_in_events_and_seconds(server: Whole) -> None:
+    server.task()
+    server.shown()
+    server._projections.stop()
+    assert server._projections.join(20)
+    before = {one["name"]: one for one in server.get("/ready").json()["projections"]}
+    assert all((one["lag"], one["behind_s"]) == (0, 0) for one in before.values())
+    assert server.post("/tasks/bulk", {"tasks": [{"command": "x"}] * 3}).status_code == 201
+    eventually(lambda: all(one["behind_s"] > 0.1 for one in server.get("/ready").json()["projections"]))
+    ready = server.get("/ready").json()
+    assert ready["ready"] and ready["lag"] == 3 and {one["lag"] for one in ready["projections"]} == {3}
+    assert {one["name"] for one in ready["queues"]} == {"reports", "commands", "output"} and ready["parked"] == 0
+
+
+def test_the_processes_of_the_server_are_known_and_forgotten(server: Whole, monkeypatch: pytest.MonkeyPatch) -> None:
+    def process(id: str, epoch: int | None, **more: object) -> None:
+        engine = {"leads": epoch is not None, "epoch": epoch, "position": 7}
+        said = {"id": id, "host": "node", "pid": 7, "roles": ["engine"], "version": "1", "started": 1, "engine": engine}
+        server.bus.publish("processes", orjson.dumps(said | more))
+
+    process("a", 3)
+    process("b", None)
+    process("c", 4, pid=8)  # the one before it was killed a moment ago
+    server.bus.publish("processes", b"nonsense")
+    eventually(lambda: len(server.get("/status").json()["processes"]) == 3)
+    found = server.get("/status").json()
+    assert found["engine"] == {"leads": True, "epoch": 4, "holder": "node:8"} and found["standbys"] == 1
+    ready = server.get("/ready")
+    assert (ready.json()["epoch"], ready.json()["standbys"]) == (4, 1) and "node" not in ready.text
+    process("b", None, ended=True)
+    eventually(lambda: server.get("/ready").json()["standbys"] == 0)
+    monkeypatch.setattr(processes, "SILENCE_S", -1.0)
+    assert server.get("/status").json()["processes"] == []
 
 
 def test_an_engine_that_fell_silent_does_not_lead(server: Whole, monkeypatch: pytest.MonkeyPatch) -> None:
