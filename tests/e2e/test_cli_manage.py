@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from scitq.bootstrap.roles import ROLES
 from scitq.lib import Server
 from tests.services.scitq import Embedded, embedded, eventually
 
@@ -328,7 +329,7 @@ def test_the_status_is_a_screen_for_people_and_json_for_programs(system: Embedde
     screen = said(system, "status")
     assert re.search(r"^server +ready\n", screen, re.M)
     assert re.search(r"^engine +\S+:\d+ leads, epoch 1; 0 stand by\n", screen, re.M)
-    assert {"tasks", "reports", "behind_s", "engine,projections,web"} <= set(screen.split())
+    assert {"tasks", "reports", "behind_s", ",".join(sorted(ROLES))} <= set(screen.split())
     found = json.loads(said(system, "status", "--json"))
     assert found["ready"] and found["parked"] == 0 and found["alerts"] == [] and len(found["processes"]) == 1
     assert "no scitq server answers" in refused(system, "-s", "127.0.0.1:1", "status")
