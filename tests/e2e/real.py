@@ -1,0 +1,246 @@
+"""The whole of it, as it runs in earnest: broker, database, two engines, projections, web and agents, each a process.
+
+What is killed is started again as systemd would; `wrong` says what must never be, whatever was killed.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+import time, threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, Final
+
+import httpx
+import sqlalchemy as sa
+
+from scitq.domain.state import State
+from scitq.domain.wire import recorded
+from scitq.lib import Server
+from scitq.store.journal import Journal, open_journal
+from scitq.store.schema import lease
+from tests.services.postgres import PrivatePostgres
+from tests.services.rabbitmq import PrivateRabbit
+from tests.services.scitq import Embedded, eventually
+from tests.services.units import Unit
+from tests.simulation.invariants import INVARIANTS
+
+SLOTS: Final = 4
+STUCK_S: Final = float(__import__("os").environ.get("STUCK","60"))
+JUDGES: Final = (
+    "the_chain_verifies",
+    "epochs_never_go_back",
+    "at_most_one_execution_is_current",
+    "requirements_come_first",
+    "retries_are_spent_on_failures_only",
+    "the_engine_never_stumbled",
+)
+"""Those of the simulation that need nothing but the log."""
+
+
+class Real:
+    """One system for many kills: it must get over all of them."""
+
+    def __init__(self, folder: Path, postgres: PrivatePostgres, rabbitmq: PrivateRabbit) -> None:
+        self.folder, self.postgres, self.rabbitmq = folder, postgres, rabbitmq
+        self.store = postgres.create_database()
+        self.system = Embedded(folder / "home", SCITQ_STORE=self.store, SCITQ_BUS=rabbitmq.url)
+        self._returning: dict[str, threading.Thread] = {}
+        system = self.system
+        self.engines = [Unit(name, lambda: system.server("engine")) for name in ("engine one", "engine two")]
+        self.projections = Unit("projections", lambda: system.server("projections"))
+        self.web = Unit("web", lambda: system.server("web"))
+        self.patient = Server(
+            f"http://x:{self._token()}@127.0.0.1:{system.port}", get_timeout=None, put_timeout=None
+        )  # fmt: skip
+        eventually(self.patient.ready, "the system is ready")
+        self.agents = [
+            Unit(name, lambda name=name: system.worker(SLOTS, "--name", name))  # type: ignore[misc]
+            for name in ("one", "two")
+        ]
+        eventually(lambda: len(self.patient.workers()) == 2, "both agents are there")
+        rabbitmq.settle()
+
+    def _token(self) -> str:
+        token = self.system.machine.data / "token"
+        eventually(lambda: token.exists() and token.read_text(), "the server made its token")
+        return token.read_text().strip()
+
+    @property
+    def units(self) -> list[Unit]:
+        return [*self.engines, self.projections, self.web, *self.agents]
+
+    def close(self) -> None:
+        for unit in self.units:
+            unit.stop()
+        for name in list(self._returning):
+            self.until_back(name)
+        self.patient.close()
+        self.system.close()
+
+    # --- killing -----------------------------------------------------------------------------------------------
+
+    def kill(self, kind: str, chance: random.Random) -> None:
+        """One of a kind; it comes back by itself, while others may be killed already."""
+        match kind:
+            case "broker":
+                self._crash("broker", self.rabbitmq.kill, self.rabbitmq.start)
+            case "wiped broker":
+                self._crash("broker", self.rabbitmq.kill, self.rabbitmq.wipe, self.rabbitmq.settle)
+            case "database":
+                self._crash("database", self.postgres.kill, self.postgres.start)
+            case "engine":
+                (self.leader() or self.engines[0]).kill()
+            case "agent":
+                chance.choice(self.agents).kill()
+            case _:
+                {"web": self.web, "projections": self.projections}[kind].kill()
+
+    def _crash(self, name: str, kill: Callable[[], None], *then: Callable[[], None]) -> None:
+        self.until_back(name)
+        kill()
+
+        def come_back() -> None:
+            for step in then:
+                step()
+
+        self._returning[name] = threading.Thread(target=come_back, name=name)
+        self._returning[name].start()
+
+    def until_back(self, name: str) -> None:
+        if name in self._returning:
+            self._returning.pop(name).join()
+
+    # --- looking -----------------------------------------------------------------------------------------------
+
+    def journal(self) -> Journal:
+        return open_journal(self.store)
+
+    def leader(self) -> Unit | None:
+        """Whose name is in the lease; nobody's, where the database cannot be asked or the holder is gone."""
+        engine = sa.create_engine(self.store, poolclass=sa.NullPool)
+        try:
+            with engine.connect() as connection:
+                holder = connection.execute(sa.select(lease.c.holder)).scalar()
+        except sa.exc.OperationalError:
+            return None
+        finally:
+            engine.dispose()
+        found = re.search(r":(\d+)", holder or "")
+        return next((unit for unit in self.engines if found is not None and str(unit.pid) == found[1]), None)
+
+    def standing_by(self) -> bool:
+        """One leads, and another one is there that has followed the log to its end."""
+        return self.leader() is not None
+
+    def wrong(self) -> Iterator[str]:
+        """What the log, the views and the broker say that must not be."""
+        journal = self.journal()
+        envelopes = list(journal.stream())
+        journal.close()
+        run: Any = SimpleNamespace(
+            log=[recorded(envelope) for envelope in envelopes],
+            world=SimpleNamespace(journal=SimpleNamespace(log=envelopes)),
+        )
+        for judge in JUDGES:
+            yield from INVARIANTS[judge](run)
+        self.system.machine.run("manage", "event", "verify")
+        self.system.machine.run("manage", "projection", "check")
+        eventually(lambda: not self.held(), f"nothing is left in a queue, nor parked: {self.held()}")
+
+    def standing(self) -> str:
+        """For whoever looks for what is stuck."""
+        units = ", ".join(f"{unit.name} {unit.pid} {unit.codes}" for unit in self.units)
+        queues = self.rabbitmq.ctl("list_queues", "name", "messages_ready", "messages_unacknowledged", "consumers")
+        leader = self.leader()
+        journal = self.journal()
+        tasks = Counter(task.status for task in State().fold(map(recorded, journal.stream())).tasks.values())
+        journal.close()
+        ready = httpx.get(f"http://127.0.0.1:{self.system.port}/ready", timeout=STUCK_S).text
+        return f"{units}; {leader.name if leader else 'nobody'} leads; {ready}; in the log: {tasks}\n{queues}"
+
+    def held(self) -> dict[str, int]:
+        """What the broker has, by queue, where it is anything."""
+        rows = (line.split() for line in self.rabbitmq.ctl("list_queues", "name", "messages", "--silent").splitlines())
+        return {name: int(count) for name, count in rows if name.startswith("scitq.") and int(count)}
+
+
+class Load:
+    """Tasks that each add one line to a file of their own and print what is known; as many wait as keep it busy."""
+
+    PORTION: Final = 20
+    AHEAD: Final = 60
+    LINES: Final = 20
+
+    def __init__(self, real: Real, name: str, tasks: int, chance: random.Random, nap_s: float = 0.3) -> None:
+        self._real, self.name, self.tasks = real, name, tasks
+        self._effects = real.folder / name
+        self._effects.mkdir()
+        self._naps = [chance.uniform(0, nap_s) for _ in range(tasks)]
+        self.ids: list[int] = []
+        self._failure: BaseException | None = None
+        self._submitting = threading.Thread(target=self._run, daemon=True)
+        self._submitting.start()
+
+    def _run(self) -> None:
+        try:
+            self._submit()
+        except BaseException as failure:
+            self._failure = failure
+
+    def _submit(self) -> None:
+        for first in range(0, self.tasks, self.PORTION):
+            self.reach(first - self.AHEAD)
+            portion = range(first, min(first + self.PORTION, self.tasks))
+            self.ids += self._real.patient.tasks_create(self._spec(number) for number in portion)
+
+    def _spec(self, number: int) -> dict[str, Any]:
+        command = (
+            f"i=0; while [ $i -lt {self.LINES} ]; do echo '{self._called(number)} äöü '$i; i=$((i+1)); done; "
+            f"echo '{self._called(number)} done' >&2; sleep {self._naps[number]:.3f}; "
+            f"echo {number} >> {self._effects}/{number}"
+        )
+        return {"command": command, "shell": True, "name": self._called(number)}
+
+    def _called(self, number: int) -> str:
+        return f"{self.name}-{number}"
+
+    @property
+    def done(self) -> int:
+        return len(list(self._effects.iterdir()))
+
+    def reach(self, count: int) -> None:
+        try:
+            eventually(lambda: self._failure or self.done >= count, f"{count} of {self.tasks} tasks go on", STUCK_S)
+        except AssertionError as error:
+            import faulthandler; faulthandler.dump_traceback()
+            if "STUCK" in __import__("os").environ: print(self._real.standing(), self._real.system.machine.environ, len(self.ids)); time.sleep(400)
+            raise AssertionError(self._real.standing()) from error
+        if self._failure is not None:
+            raise self._failure
+
+    def end(self) -> list[str]:
+        """Wait for all of it; what is wrong with it."""
+        self.reach(self.tasks)
+        self._submitting.join()
+        statuses = self._real.patient.wait(self.ids, timeout=240)
+        return [*self._wrong(statuses), *self._real.wrong()]
+
+    def _wrong(self, statuses: dict[int, str]) -> Iterator[str]:
+        if len(set(self.ids)) != self.tasks or self.done != self.tasks:
+            yield f"{self.tasks} tasks, {len(set(self.ids))} ids, {self.done} effects"
+        executions = {one["task_id"]: one for one in self._real.patient.executions(task_id=self.ids, latest=True)}
+        for number, id in enumerate(self.ids):
+            if statuses[id] != "succeeded":
+                yield f"task {id} is {statuses[id]}"
+            effect = self._effects / str(number)
+            if not effect.exists() or effect.read_text() != f"{number}\n":
+                yield f"task {id} had its effect {len(effect.read_text().split()) if effect.exists() else 0} times"
+            name = self._called(number)
+            stdout = "".join(f"{name} äöü {line}\n" for line in range(self.LINES))
+            for kind, expected in (("output", stdout), ("error", f"{name} done\n")):
+                if (found := executions[id][kind]) != expected:
+                    yield f"{kind} of task {id} is {found!r}"
