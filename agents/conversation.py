@@ -30,8 +30,6 @@ MOST_ALONE: Final = 4  # messages that go at once after a while of silence: a sh
 REFUSED_FOR_S = OTHER_FOR_S
 MOST_FLYING: Final = 16  # chunks of output, a megabyte
 SLOW_S, QUICK_S = 2.0, 0.5
-OUTPUT_S, OUTPUT_LONGEST_S = 30.0, 1_800.0
-"""Output of which nothing was heard for so long is sent again: a confirmation may get lost and the connection not."""
 
 
 class Conversation:
@@ -47,7 +45,6 @@ class Conversation:
         self._disk = ThreadPoolExecutor(1, "spool")
         self._window = MOST_FLYING // 4
         self._probe: tuple[int, int, int, float] | None = None  # a chunk: execution, stream, its end, when it went
-        self._output_at, self._output_s = 0.0, OUTPUT_S  # when it was last heard of; how long to wait for the next time
         self._refused_since: float | None = None
         self._hello_at = self._beat_at = self._together_at = self._again_at = 0.0
         self._news = News()
@@ -84,7 +81,6 @@ class Conversation:
         self._agent.must_say_hello = True
         self._work.outputs.send_again()
         self._hello_at, self._probe = 0.0, None
-        self._output_s = OUTPUT_S
 
     async def say_goodbye(self) -> None:
         """We hold nothing any more, and are not to be given more."""
@@ -147,7 +143,6 @@ class Conversation:
 
     def _hear_confirms(self, frame: bytes) -> None:
         confirms = parse_confirms(frame)
-        self._output_at, self._output_s = self._time(), OUTPUT_S
         if self._probe is not None:
             execution, stream, end, sent_at = self._probe
             if any(each[:2] == (execution, stream) and each.seen >= end for each in confirms):
@@ -183,6 +178,9 @@ class Conversation:
         if self._time() >= self._beat_at:
             self._work.end_strays()
             self._work.return_what_waits()
+            if self._work.outputs.send_late_again():
+                log.info("output was not confirmed and is sent again")
+                self._window, self._probe = 1, None
             await connection.say(encode_from_agent(self._agent.heartbeat()))
             self._beat_at = self._time() + HEARTBEAT_S
         await self._say_reports(connection)
@@ -213,18 +211,11 @@ class Conversation:
         self._together_at = max(self._together_at, self._time() - MOST_ALONE * TOGETHER_S) + TOGETHER_S
 
     async def _say_output(self, connection: Connection) -> list[Chunk]:
-        outputs, now = self._work.outputs, self._time()
-        if not outputs.flying:
-            self._output_at = now
-        elif now - self._output_at > self._output_s:
-            log.info("output was not confirmed and is sent again")
-            outputs.send_again()
-            self._output_at, self._output_s = now, min(2 * self._output_s, OUTPUT_LONGEST_S)
-            self._window, self._probe = 1, None
+        outputs = self._work.outputs
         room = self._window - outputs.flying
         if room <= 0:
             return []
-        chunks = outputs.next(now, room)
+        chunks = outputs.next(self._time(), room)
         for chunk in chunks:
             if self._probe is None:
                 self._probe = (chunk.execution, chunk.stream, chunk.offset + len(chunk.data), self._time())

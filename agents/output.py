@@ -35,6 +35,7 @@ _SOON_S, _RARELY_S = 0.02, 0.5
 _AT_ONCE: Final = 32  # chunks a round: two megabytes
 _SKIP_AT_ONCE: Final = 64  # pieces passed over in a row: four megabytes
 _SLACK_BYTES: Final = 64 * 1024 * 1024
+_MOST_LOOKS: Final = 64
 
 _decoder = codecs.getincrementaldecoder("utf-8")
 
@@ -62,6 +63,9 @@ class _Stream:
     cut: int | None = None  # where the marker begins, and the rest is left
     known: int = 0  # what the engine has from an earlier life of ours: not sent again
     unreadable: bool = False
+    awaited: int | None = None  # where the first chunk under way began, at the last look at what is late
+    looks: int = 0  # at it since
+    patience: int = 1
 
     @property
     def confirmed(self) -> _Mark:
@@ -103,6 +107,20 @@ class _Stream:
         self.flying.clear()
         if self.cut is not None and self.sent.offset <= self.cut:
             self.cut = None
+
+    def is_late(self) -> bool:
+        """The same chunk is the first under way as at the last look; when it is not sent for the first time, as at the
+        last two, four, up to sixty-four looks: a server that only is slow must not be given ever more."""
+        if not self.flying:
+            return False
+        if self.awaited != self.flying[0].offset:
+            self.awaited, self.looks, self.patience = self.flying[0].offset, 0, 1
+            return False
+        self.looks += 1
+        if self.looks < self.patience:
+            return False
+        self.looks, self.patience = 0, min(2 * self.patience, _MOST_LOOKS)
+        return True
 
     def read(self, room: int) -> bytes:
         """What comes next; the marker when there is more than room for it."""
@@ -240,6 +258,17 @@ class Outputs:
                 if one.flying:
                     one.back()
                     output.look_at, output.counts = 0.0, None
+
+    def send_late_again(self) -> bool:
+        """To be called now and then: what was under way the last time too may be lost, in a broker that was wiped clean
+        for one, though the connection still stands. Whether there was any."""
+        any_late = False
+        for output in self._held.values():
+            for one in output.streams.values():
+                if one.is_late():
+                    one.back()
+                    output.look_at, output.counts, any_late = 0.0, None, True
+        return any_late
 
     def counts(self, execution: int) -> tuple[int, int] | None:
         """How many bytes of standard output and error there are in all, once it has ended and all was sent."""

@@ -92,6 +92,7 @@ class Engine:
         first = await patiently(self._clock, lambda: self._journal.read(0, 1))
         self._contacts.log = first[0].hash.hex()
         await self._bus.subscribe()
+        log.info("this engine leads", extra={"epoch": self.lease.epoch, "position": self.state.position})
 
     def _mind_the_clocks(self, before: tuple[int, int]) -> tuple[int, int]:
         """After a jump of the calendar, or a stop of ours, nobody is blamed for the time in between."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 import re
-import time, threading
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,14 +22,15 @@ from scitq.domain.wire import recorded
 from scitq.lib import Server
 from scitq.store.journal import Journal, open_journal
 from scitq.store.schema import lease
-from tests.services.postgres import PrivatePostgres
-from tests.services.rabbitmq import PrivateRabbit
+from tests.conftest import miss
+from tests.services.postgres import PostgresMissing, PrivatePostgres
+from tests.services.rabbitmq import PrivateRabbit, RabbitMissing
 from tests.services.scitq import Embedded, eventually
 from tests.services.units import Unit
 from tests.simulation.invariants import INVARIANTS
 
 SLOTS: Final = 4
-STUCK_S: Final = float(__import__("os").environ.get("STUCK","60"))
+STUCK_S: Final = 60.0
 JUDGES: Final = (
     "the_chain_verifies",
     "epochs_never_go_back",
@@ -41,6 +42,19 @@ JUDGES: Final = (
 """Those of the simulation that need nothing but the log."""
 
 
+def real_system(folder: Path) -> Iterator[Real]:
+    """With a broker and a database of its own; ended in the end."""
+    try:
+        with PrivatePostgres() as postgres, PrivateRabbit() as rabbitmq:
+            real = Real(folder, postgres, rabbitmq)
+            try:
+                yield real
+            finally:
+                real.close()
+    except (PostgresMissing, RabbitMissing) as missing:
+        miss(str(missing))
+
+
 class Real:
     """One system for many kills: it must get over all of them."""
 
@@ -49,17 +63,14 @@ class Real:
         self.store = postgres.create_database()
         self.system = Embedded(folder / "home", SCITQ_STORE=self.store, SCITQ_BUS=rabbitmq.url)
         self._returning: dict[str, threading.Thread] = {}
-        system = self.system
-        self.engines = [Unit(name, lambda: system.server("engine")) for name in ("engine one", "engine two")]
-        self.projections = Unit("projections", lambda: system.server("projections"))
-        self.web = Unit("web", lambda: system.server("web"))
-        self.patient = Server(
-            f"http://x:{self._token()}@127.0.0.1:{system.port}", get_timeout=None, put_timeout=None
-        )  # fmt: skip
+        port, machine = self.system.port, self.system.machine
+        self.engines = [Unit(name, machine, "server", "--role", "engine") for name in ("engine-one", "engine-two")]
+        self.projections, self.web = (Unit(role, machine, "server", "--role", role) for role in ("projections", "web"))
+        self.patient = Server(f"http://x:{self._token()}@127.0.0.1:{port}", get_timeout=None, put_timeout=None)
         eventually(self.patient.ready, "the system is ready")
         self.agents = [
-            Unit(name, lambda name=name: system.worker(SLOTS, "--name", name))  # type: ignore[misc]
-            for name in ("one", "two")
+            Unit(name, machine, "worker", f"127.0.0.1:{port}", str(SLOTS), "--name", name)
+            for name in ("agent-one", "agent-two")
         ]
         eventually(lambda: len(self.patient.workers()) == 2, "both agents are there")
         rabbitmq.settle()
@@ -132,9 +143,10 @@ class Real:
         found = re.search(r":(\d+)", holder or "")
         return next((unit for unit in self.engines if found is not None and str(unit.pid) == found[1]), None)
 
-    def standing_by(self) -> bool:
-        """One leads, and another one is there that has followed the log to its end."""
-        return self.leader() is not None
+    def stands_by(self) -> bool:
+        """One engine leads, and the last that the other one said is that it stands by."""
+        leader = self.leader()
+        return leader is not None and all(_stands_by(one.said()) for one in self.engines if one is not leader)
 
     def wrong(self) -> Iterator[str]:
         """What the log, the views and the broker say that must not be."""
@@ -153,7 +165,7 @@ class Real:
 
     def standing(self) -> str:
         """For whoever looks for what is stuck."""
-        units = ", ".join(f"{unit.name} {unit.pid} {unit.codes}" for unit in self.units)
+        units = ", ".join(f"{unit.name} {len(unit.lives)}" for unit in self.units)
         queues = self.rabbitmq.ctl("list_queues", "name", "messages_ready", "messages_unacknowledged", "consumers")
         leader = self.leader()
         journal = self.journal()
@@ -166,6 +178,10 @@ class Real:
         """What the broker has, by queue, where it is anything."""
         rows = (line.split() for line in self.rabbitmq.ctl("list_queues", "name", "messages", "--silent").splitlines())
         return {name: int(count) for name, count in rows if name.startswith("scitq.") and int(count)}
+
+
+def _stands_by(said: str) -> bool:
+    return said.rfind("this one stands by") > max(said.rfind("this engine leads"), said.rfind("begins anew"))
 
 
 class Load:
@@ -216,20 +232,15 @@ class Load:
         try:
             eventually(lambda: self._failure or self.done >= count, f"{count} of {self.tasks} tasks go on", STUCK_S)
         except AssertionError as error:
-            import faulthandler; faulthandler.dump_traceback()
-            if "STUCK" in __import__("os").environ: print(self._real.standing(), self._real.system.machine.environ, len(self.ids)); time.sleep(400)
             raise AssertionError(self._real.standing()) from error
         if self._failure is not None:
             raise self._failure
 
-    def end(self) -> list[str]:
-        """Wait for all of it; what is wrong with it."""
+    def wrong(self) -> Iterator[str]:
+        """When all of it has ended: what is not as it must be."""
         self.reach(self.tasks)
         self._submitting.join()
         statuses = self._real.patient.wait(self.ids, timeout=240)
-        return [*self._wrong(statuses), *self._real.wrong()]
-
-    def _wrong(self, statuses: dict[int, str]) -> Iterator[str]:
         if len(set(self.ids)) != self.tasks or self.done != self.tasks:
             yield f"{self.tasks} tasks, {len(set(self.ids))} ids, {self.done} effects"
         executions = {one["task_id"]: one for one in self._real.patient.executions(task_id=self.ids, latest=True)}

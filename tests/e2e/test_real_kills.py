@@ -12,10 +12,7 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
-from tests.conftest import miss
-from tests.e2e.real import Load, Real
-from tests.services.postgres import PostgresMissing, PrivatePostgres
-from tests.services.rabbitmq import PrivateRabbit, RabbitMissing
+from tests.e2e.real import Load, Real, real_system
 
 KINDS = ("engine", "web", "projections", "agent", "broker", "database", "wiped broker")
 CAMPAIGN = int(os.environ.get("SCITQ_CAMPAIGN", "0"))
@@ -24,15 +21,7 @@ TASKS = 500
 
 @pytest.fixture(scope="module")
 def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Real]:
-    try:
-        with PrivatePostgres() as postgres, PrivateRabbit() as rabbitmq:
-            real = Real(tmp_path_factory.mktemp("real"), postgres, rabbitmq)
-            try:
-                yield real
-            finally:
-                real.close()
-    except (PostgresMissing, RabbitMissing) as missing:
-        miss(str(missing))
+    yield from real_system(tmp_path_factory.mktemp("real"))
 
 
 @pytest.fixture
@@ -53,7 +42,7 @@ def kill_during(real: Real, chance: random.Random, name: str, kinds: Sequence[st
         time.sleep(chance.uniform(0, 0.3))  # the moment of the kill is what the seed chooses
         print(f"{time.monotonic():.1f} s, {load.done} done: {kind}")
         real.kill(kind, chance)
-    return load.end()
+    return [*load.wrong(), *real.wrong()]
 
 
 def test_every_part_is_killed_in_any_order_and_it_costs_nothing(real: Real, chance: random.Random) -> None:

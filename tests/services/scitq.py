@@ -51,8 +51,8 @@ class Machine:
         assert done.returncode == code, f"{words} ended with {done.returncode}: {done.stdout}{done.stderr}"
         return done.stdout
 
-    def start(self, *words: str) -> Process:
-        return Process(self.command(*words), self.environ, self.folder / f"{words[0]}.log")
+    def start(self, *words: str, log: str = "") -> Process:
+        return Process(self.command(*words), self.environ, self.folder / f"{log or words[0]}.log")
 
 
 class Process:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Callable
 from typing import Final
 
-from tests.services.scitq import Process, eventually
+from tests.services.scitq import Machine, Process
 
 LOOK_EVERY_S: Final = 0.02
 RESTART_S: Final = 0.1
@@ -16,26 +15,27 @@ RESTART_S: Final = 0.1
 
 
 class Unit:
-    """One process at a time, under a name."""
+    """One process at a time, under a name; each with a log of its own."""
 
-    def __init__(self, name: str, start: Callable[[], Process]) -> None:
-        self.name, self._start = name, start
-        self.codes: list[int] = []
-        """How each that has ended did so: negative is the number of the signal."""
+    def __init__(self, name: str, machine: Machine, *words: str) -> None:
+        self.name, self._machine, self._words = name, machine, words
+        self.lives: list[Process] = []
         self._stopping = threading.Event()
-        self._process = start()
+        self._live()
         self._keeper = threading.Thread(target=self._keep, name=name, daemon=True)
         self._keeper.start()
 
     @property
     def pid(self) -> int:
-        return self._process.pid
+        return self.lives[-1].pid
+
+    def said(self) -> str:
+        """Of what runs now."""
+        return self.lives[-1].said()
 
     def kill(self) -> None:
         """SIGKILL to what runs now; returns when it has ended."""
-        ended = len(self.codes)
-        os.kill(self.pid, signal.SIGKILL)
-        eventually(lambda: len(self.codes) > ended, f"{self.name} was killed")
+        self.lives[-1].kill()
 
     def freeze(self) -> None:
         os.kill(self.pid, signal.SIGSTOP)
@@ -44,22 +44,24 @@ class Unit:
         os.kill(self.pid, signal.SIGCONT)
 
     def stop(self) -> None:
-        """SIGKILL, and nobody starts it again."""
+        """SIGKILL, and nobody starts it again until `start`."""
         self._stopping.set()
         self._keeper.join()
-        self._process.kill()
+        self.kill()
 
     def start(self) -> None:
-        """After `stop`."""
         self._stopping.clear()
-        self._process = self._start()
+        self._live()
         self._keeper = threading.Thread(target=self._keep, name=self.name, daemon=True)
         self._keeper.start()
 
+    def _live(self) -> None:
+        log = f"{self.name}-{len(self.lives)}"
+        self.lives.append(self._machine.start(*self._words, log=log))
+
     def _keep(self) -> None:
         while not self._stopping.wait(LOOK_EVERY_S):
-            if not self._process.running():
-                self.codes.append(self._process.wait())
+            if not self.lives[-1].running():
                 if self._stopping.wait(RESTART_S):
                     return
-                self._process = self._start()
+                self._live()

@@ -66,6 +66,7 @@ class Gateway:
         self.closes_with: tuple[int, str] | None = None
         self.assigns = True
         self.keeps_output = True
+        self.loses_output = False  # behind the connection, which stands
         self.changed = asyncio.Event()
         self._connection: ServerConnection | None = None
         self._frames = 0
@@ -172,7 +173,7 @@ class Gateway:
         if self.closes_with is not None:
             return await connection.close(*self.closes_with)
         if isinstance(frame, bytes):
-            return await self._take_chunk(connection, parse_chunk(frame))
+            return None if self.loses_output else await self._take_chunk(connection, parse_chunk(frame))
         message = parse_from_agent(frame.encode())
         self.frames.append(type(message).__name__)
         match message:

@@ -105,7 +105,6 @@ def test_reports_that_are_not_answered_are_sent_again(tmp_path: Path, monkeypatc
 
 
 def test_output_whose_confirmation_was_lost_is_sent_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(talk, "OUTPUT_S", 0.05)
     monkeypatch.setattr(talk, "HEARTBEAT_S", 0.02)
 
     async def live() -> None:
@@ -117,6 +116,28 @@ def test_output_whose_confirmation_was_lost_is_sent_again(tmp_path: Path, monkey
             gateway.confirms = True
             await gateway.until(lambda: gateway.ends and not one.work.workshop.left())
             assert gateway.has(1).split() == [b"%d" % number for number in range(1, 101)] and len(gateway.hellos) == 1
+
+    asyncio.run(live())
+
+
+def test_output_that_got_lost_behind_the_connection_is_sent_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(talk, "HEARTBEAT_S", 0.05)
+
+    async def live() -> None:
+        gateway = Gateway()
+        gateway.loses_output = True
+        for id in range(1, 9):  # more than may be under way: what is lost must not hold up the rest for ever
+            gateway.give(id, f"sh -c 'echo {id}; echo error {id} >&2'")
+        async with talking(tmp_path, gateway):
+            await gateway.until(lambda: gateway.heartbeats and 1 in gateway.heartbeats[-1].held)
+            count = len(gateway.heartbeats)
+            await gateway.until(lambda: len(gateway.heartbeats) > count + 5)
+            gateway.loses_output = False
+            await gateway.until(lambda: len(gateway.ends) == 8 and all(gateway.has(id, 2) for id in range(1, 9)))
+            assert gateway.has(8, 1) == b"8\n" and gateway.has(8, 2) == b"error 8\n"
+            assert len(gateway.hellos) == 1, "over the same connection"
 
     asyncio.run(live())
 

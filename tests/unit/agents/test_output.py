@@ -227,6 +227,32 @@ def test_no_more_is_under_way_than_is_asked_for(outputs: Outputs, tmp_path: Path
     assert outputs.flying == 0
 
 
+def test_what_is_under_way_for_long_is_sent_again_more_and_more_rarely(outputs: Outputs, tmp_path: Path) -> None:
+    put(tmp_path, 1, b"lost in a broker that was wiped")
+    outputs.watch(1)
+    outputs.ended(1)
+    assert outputs.next(0.0) and not outputs.send_late_again(), "it has only just been sent"
+    looks = []
+    for look in range(40):
+        if outputs.send_late_again():
+            looks.append(look)
+            assert [chunk.offset for chunk in outputs.next(0.0)] == [0]
+    assert looks == [0, 2, 6, 14, 30]
+    assert outputs.counts(1) is not None and not outputs.is_confirmed(1)
+    Engine().take(outputs, [Chunk(1, STDOUT, 0, 0, b"lost in a broker that was wiped")])
+    assert outputs.is_confirmed(1) and not outputs.send_late_again()
+
+
+def test_what_goes_on_is_not_late(outputs: Outputs, tmp_path: Path) -> None:
+    outputs.watch(1)
+    engine = Engine()
+    for _ in range(5):
+        put(tmp_path, 1, b"x" * CHUNK_BYTES)
+        chunks = outputs.next(0.0)
+        assert chunks and not outputs.send_late_again()
+        engine.take(outputs, chunks)
+
+
 def test_what_is_longer_than_the_cap_ends_with_a_marker(tmp_path: Path) -> None:
     outputs, engine = anew(tmp_path, cap_bytes=100_000), Engine()
     outputs.watch(1)
