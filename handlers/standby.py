@@ -19,7 +19,7 @@ from scitq.handlers.ports import Clock, Journal
 log = logging.getLogger(__name__)
 
 LEASE_S: Final = 3.0
-ASK_EVERY_S: Final = 0.25
+ASK_EVERY_S: Final = 0.3
 """Together with what a take-over does, they are the time for which nobody leads after a crash: five seconds at most."""
 READ_AT_ONCE: Final = 5_000
 SNAPSHOT_EVERY: Final = 100_000

@@ -24,13 +24,13 @@ from scitq.store.journal import Journal, open_journal
 from scitq.store.schema import lease
 from tests.conftest import miss
 from tests.services.postgres import PostgresMissing, PrivatePostgres
-from tests.services.rabbitmq import PrivateRabbit, RabbitMissing
+from tests.services.rabbit_programs import RabbitMissing
+from tests.services.rabbitmq import PrivateRabbit
 from tests.services.scitq import Embedded, eventually
 from tests.services.units import Unit
 from tests.simulation.invariants import INVARIANTS
 
 SLOTS: Final = 4
-STUCK_S: Final = 60.0
 JUDGES: Final = (
     "the_chain_verifies",
     "epochs_never_go_back",
@@ -110,6 +110,25 @@ class Real:
             case _:
                 {"web": self.web, "projections": self.projections}[kind].kill()
 
+    def cut_power(self) -> None:
+        """Everything at once, but the tasks and their shims."""
+        for unit in self.units:
+            unit.stop()
+        for service in ("broker", "database"):
+            self.until_back(service)
+        self.rabbitmq.kill()
+        self.postgres.kill()
+
+    def power_on(self, chance: random.Random) -> None:
+        """In any order, which includes both engines at the same moment."""
+        steps = [self.rabbitmq.start, self.postgres.start, *(unit.start for unit in self.units)]
+        chance.shuffle(steps)
+        threads = [threading.Thread(target=step) for step in steps]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
     def _crash(self, name: str, kill: Callable[[], None], *then: Callable[[], None]) -> None:
         self.until_back(name)
         kill()
@@ -171,7 +190,7 @@ class Real:
         journal = self.journal()
         tasks = Counter(task.status for task in State().fold(map(recorded, journal.stream())).tasks.values())
         journal.close()
-        ready = httpx.get(f"http://127.0.0.1:{self.system.port}/ready", timeout=STUCK_S).text
+        ready = httpx.get(f"http://127.0.0.1:{self.system.port}/ready", timeout=30).text
         return f"{units}; {leader.name if leader else 'nobody'} leads; {ready}; in the log: {tasks}\n{queues}"
 
     def held(self) -> dict[str, int]:
@@ -182,76 +201,3 @@ class Real:
 
 def _stands_by(said: str) -> bool:
     return said.rfind("this one stands by") > max(said.rfind("this engine leads"), said.rfind("begins anew"))
-
-
-class Load:
-    """Tasks that each add one line to a file of their own and print what is known; as many wait as keep it busy."""
-
-    PORTION: Final = 20
-    AHEAD: Final = 60
-    LINES: Final = 20
-
-    def __init__(self, real: Real, name: str, tasks: int, chance: random.Random, nap_s: float = 0.3) -> None:
-        self._real, self.name, self.tasks = real, name, tasks
-        self._effects = real.folder / name
-        self._effects.mkdir()
-        self._naps = [chance.uniform(0, nap_s) for _ in range(tasks)]
-        self.ids: list[int] = []
-        self._failure: BaseException | None = None
-        self._submitting = threading.Thread(target=self._run, daemon=True)
-        self._submitting.start()
-
-    def _run(self) -> None:
-        try:
-            self._submit()
-        except BaseException as failure:
-            self._failure = failure
-
-    def _submit(self) -> None:
-        for first in range(0, self.tasks, self.PORTION):
-            self.reach(first - self.AHEAD)
-            portion = range(first, min(first + self.PORTION, self.tasks))
-            self.ids += self._real.patient.tasks_create(self._spec(number) for number in portion)
-
-    def _spec(self, number: int) -> dict[str, Any]:
-        command = (
-            f"i=0; while [ $i -lt {self.LINES} ]; do echo '{self._called(number)} äöü '$i; i=$((i+1)); done; "
-            f"echo '{self._called(number)} done' >&2; sleep {self._naps[number]:.3f}; "
-            f"echo {number} >> {self._effects}/{number}"
-        )
-        return {"command": command, "shell": True, "name": self._called(number)}
-
-    def _called(self, number: int) -> str:
-        return f"{self.name}-{number}"
-
-    @property
-    def done(self) -> int:
-        return len(list(self._effects.iterdir()))
-
-    def reach(self, count: int) -> None:
-        try:
-            eventually(lambda: self._failure or self.done >= count, f"{count} of {self.tasks} tasks go on", STUCK_S)
-        except AssertionError as error:
-            raise AssertionError(self._real.standing()) from error
-        if self._failure is not None:
-            raise self._failure
-
-    def wrong(self) -> Iterator[str]:
-        """When all of it has ended: what is not as it must be."""
-        self.reach(self.tasks)
-        self._submitting.join()
-        statuses = self._real.patient.wait(self.ids, timeout=240)
-        if len(set(self.ids)) != self.tasks or self.done != self.tasks:
-            yield f"{self.tasks} tasks, {len(set(self.ids))} ids, {self.done} effects"
-        executions = {one["task_id"]: one for one in self._real.patient.executions(task_id=self.ids, latest=True)}
-        for number, id in enumerate(self.ids):
-            if statuses[id] != "succeeded":
-                yield f"task {id} is {statuses[id]}"
-            effect = self._effects / str(number)
-            if not effect.exists() or effect.read_text() != f"{number}\n":
-                yield f"task {id} had its effect {len(effect.read_text().split()) if effect.exists() else 0} times"
-            name = self._called(number)
-            stdout = "".join(f"{name} äöü {line}\n" for line in range(self.LINES))
-            for kind, expected in (("output", stdout), ("error", f"{name} done\n")):
-                if (found := executions[id][kind]) != expected:
-                    yield f"{kind} of task {id} is {found!r}"
