@@ -9,8 +9,10 @@ RabbitMQ 4    with --rabbitmq FOLDER: the bus, its faults and the cluster once m
 network       broker, database and agents cut off ten times each, for a second to a minute and a half
 shortage      alarms of the broker; a database out of connections, slow, locked, read-only, full, killed
 life          server and worker killed -9 twenty times each during 300 tasks; a cable cut for two minutes; 200 MB
+real          on RabbitMQ and PostgreSQL, each part in a process of its own: each killed -9 twenty times during 500
+              tasks, the broker wiped clean as often, the power cut; how long nobody leads
 
-`--only life` leaves the simulation out.
+`--only life` leaves the simulation out, `--only real` everything but the last.
 """
 
 from __future__ import annotations
@@ -50,6 +52,48 @@ BROKER = (
     ("a broker killed -9, wiped, frozen, full", "20 times", "tests/e2e/test_rabbit_faults.py"),
     ("the leader among three brokers killed -9", "3 times, with and without tasks", "tests/e2e/test_rabbit_cluster.py"),
 )
+KILLS = "tests/e2e/test_real_kills.py::test_"
+REAL = (
+    *(
+        (
+            f"{kind} during 500 tasks",
+            "20 times",
+            f"{KILLS}one_part_is_killed_again_and_again_and_it_costs_nothing[{name}]",
+        )
+        for kind, name in (
+            ("the leading engine killed -9", "engine"),
+            ("the web killed -9", "web"),
+            ("the projections killed -9", "projections"),
+            ("one of two agents killed -9", "agent"),
+            ("RabbitMQ killed -9", "broker"),
+            ("PostgreSQL killed -9", "database"),
+            ("RabbitMQ killed -9 and wiped clean", "wiped broker"),
+        )
+    ),
+    (
+        "all of these in any order during 500 tasks",
+        "5 times each",
+        f"{KILLS}every_part_is_killed_in_any_order_and_it_costs_nothing",
+    ),
+    (
+        "the power cut, all started in any order",
+        "5 times",
+        f"{KILLS}when_the_power_fails_everything_starts_again_in_any_order",
+    ),
+    (
+        "the projections killed -9 in a rebuild",
+        "5 times",
+        f"{KILLS}projections_killed_while_one_is_folded_anew_follow_the_log_again",
+    ),
+    ("take-over from a killed engine", "5 times", f"{KILLS}a_killed_engine_is_replaced_within_five_seconds"),
+    (
+        "take-over from a frozen engine",
+        "5 times",
+        f"{KILLS}a_frozen_engine_is_replaced_and_refused_when_it_wakes_and_then_stands_by",
+    ),
+)
+MEASURED = "measured: "
+"""What a test says, and what the table shall show, begins so."""
 MAKE_ROOT = Path(__file__).parents[1] / "tests" / "services" / "rabbitmq4.sh"
 
 
@@ -70,16 +114,19 @@ def simulate(first: int, seeds: int) -> Search:
 
 
 def suite(path: str, **settings: str) -> tuple[bool, str]:
-    """A part of the test suite, with more of it asked for; whether it passed, and its last line."""
+    """A part of the test suite, with more of it asked for; whether it passed, what it measured, and its last line."""
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "--no-header", path],
+        [sys.executable, "-m", "pytest", "-q", "-rP", "--no-header", path],
         env={**os.environ, "SCITQ_FIGURES": str(FIGURES), **settings},
         capture_output=True,
         text=True,
         check=False,
     )
+    if done.returncode:
+        print(done.stdout[-5_000:], file=sys.stderr)
     lines = [line for line in done.stdout.splitlines() if line.strip()]
-    return done.returncode == 0, lines[-1] if lines else done.stderr.strip()[-200:]
+    measured = [line.removeprefix(MEASURED) for line in lines if line.startswith(MEASURED)]
+    return done.returncode == 0, "; ".join([*measured, *lines[-1:]]) if lines else done.stderr.strip()[-200:]
 
 
 def main() -> int:
@@ -88,7 +135,7 @@ def main() -> int:
     parser.add_argument(
         "--first", type=int, default=int(time.time()) * 1_000, help="the first seed; new ones each second"
     )
-    parser.add_argument("--only", choices=["life"], help="leave the simulation out")
+    parser.add_argument("--only", choices=["life", "real"], help="leave the rest out")
     parser.add_argument("--rabbitmq", metavar="FOLDER", help="run the parts about the broker on RabbitMQ 4 too")
     arguments = parser.parse_args()
     began = datetime.now(UTC)
@@ -96,7 +143,8 @@ def main() -> int:
     runs = simulate(arguments.first, arguments.seeds) if arguments.only is None else Search()
     noticed = mutants() if arguments.only is None else {}
     unnoticed = [name for name, seeds in noticed.items() if not seeds]
-    said = [(what, much, *suite(path, SCITQ_CAMPAIGN="20")) for what, much, path in (*SUITES, *BROKER)]
+    parts = {None: (*SUITES, *BROKER, *REAL), "life": (*SUITES, *BROKER), "real": REAL}[arguments.only]
+    said = [(what, much, *suite(path, SCITQ_CAMPAIGN="20")) for what, much, path in parts]
     if arguments.rabbitmq is not None:
         root = os.path.abspath(arguments.rabbitmq)
         subprocess.run([MAKE_ROOT, root], check=True)

@@ -25,6 +25,7 @@ from tests.services.units import Unit
 
 KINDS = ("engine", "web", "projections", "agent", "broker", "database", "wiped broker")
 CAMPAIGN = int(os.environ.get("SCITQ_CAMPAIGN", "0"))
+ROUNDS = 5
 TASKS = 500
 KILLED_S, FROZEN_S = 5.0, 30.0
 
@@ -56,7 +57,7 @@ def kill_during(real: Real, chance: random.Random, name: str, kinds: Sequence[st
 
 
 def test_every_part_is_killed_in_any_order_and_it_costs_nothing(real: Real, chance: random.Random) -> None:
-    assert kill_during(real, chance, "all", KINDS * (5 if CAMPAIGN else 2)) == []
+    assert kill_during(real, chance, "all", KINDS * (ROUNDS if CAMPAIGN else 2)) == []
 
 
 @pytest.mark.skipif(not CAMPAIGN, reason="the campaign does this")
@@ -67,7 +68,7 @@ def test_one_part_is_killed_again_and_again_and_it_costs_nothing(real: Real, cha
 
 def test_when_the_power_fails_everything_starts_again_in_any_order(real: Real, chance: random.Random) -> None:
     wrong: list[str] = []
-    for number in range(CAMPAIGN or 1):
+    for number in range(ROUNDS if CAMPAIGN else 1):
         load = Load(real, f"power-{number}", 100, chance, nap_s=0.4)
         load.reach(chance.randrange(5, 60))
         real.cut_power()
@@ -77,7 +78,7 @@ def test_when_the_power_fails_everything_starts_again_in_any_order(real: Real, c
 
 
 def test_projections_killed_while_one_is_folded_anew_follow_the_log_again(real: Real, chance: random.Random) -> None:
-    for _ in range(CAMPAIGN or 1):
+    for _ in range(ROUNDS if CAMPAIGN else 1):
         rebuilding = threading.Thread(target=real.system.client().projection_rebuild, args=("tasks",))
         rebuilding.start()
         time.sleep(chance.uniform(0, 0.3))  # the moment of the kill is what the seed chooses
@@ -117,11 +118,11 @@ def taken_over(real: Real, act: Callable[[], None]) -> float:
 def test_a_killed_engine_is_replaced_within_five_seconds(real: Real) -> None:
     times: list[float] = []
     wrong: list[str] = []
-    for number in range(CAMPAIGN or 2):
+    for number in range(ROUNDS if CAMPAIGN else 2):
         one, load = leader(real), at_work(real, f"killed-{number}")
         times.append(taken_over(real, one.kill))
         wrong += load.wrong()
-    print("kill to first assignment:", shown(times))
+    print("measured: kill to first assignment:", shown(times))
     assert max(times) <= KILLED_S
     assert [*wrong, *real.wrong()] == []
 
@@ -130,7 +131,7 @@ def test_a_frozen_engine_is_replaced_and_refused_when_it_wakes_and_then_stands_b
     frozen_for: list[float] = []
     killed_for: list[float] = []
     wrong: list[str] = []
-    for number in range(CAMPAIGN or 1):
+    for number in range(ROUNDS if CAMPAIGN else 1):
         zombie, load = leader(real), at_work(real, f"frozen-{number}")
         life = zombie.lives[-1]
         try:
@@ -144,7 +145,7 @@ def test_a_frozen_engine_is_replaced_and_refused_when_it_wakes_and_then_stands_b
         killed_for.append(taken_over(real, successor.kill))
         assert real.leader() is zombie
         wrong += load.wrong()
-    print("freeze to first assignment:", shown(frozen_for))
+    print("measured: freeze to first assignment:", shown(frozen_for))
     assert max(frozen_for) <= FROZEN_S and max(killed_for) <= KILLED_S
     assert [*wrong, *real.wrong()] == []
 
