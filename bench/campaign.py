@@ -92,8 +92,6 @@ REAL = (
         f"{KILLS}a_frozen_engine_is_replaced_and_refused_when_it_wakes_and_then_stands_by",
     ),
 )
-MEASURED = "measured: "
-"""What a test says, and what the table shall show, begins so."""
 MAKE_ROOT = Path(__file__).parents[1] / "tests" / "services" / "rabbitmq4.sh"
 
 
@@ -114,9 +112,9 @@ def simulate(first: int, seeds: int) -> Search:
 
 
 def suite(path: str, **settings: str) -> tuple[bool, str]:
-    """A part of the test suite, with more of it asked for; whether it passed, what it measured, and its last line."""
+    """A part of the test suite, with more of it asked for; whether it passed, and its last line."""
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-rP", "--no-header", path],
+        [sys.executable, "-m", "pytest", "-q", "--no-header", path],
         env={**os.environ, "SCITQ_FIGURES": str(FIGURES), **settings},
         capture_output=True,
         text=True,
@@ -125,8 +123,7 @@ def suite(path: str, **settings: str) -> tuple[bool, str]:
     if done.returncode:
         print(done.stdout[-5_000:], file=sys.stderr)
     lines = [line for line in done.stdout.splitlines() if line.strip()]
-    measured = [line.removeprefix(MEASURED) for line in lines if line.startswith(MEASURED)]
-    return done.returncode == 0, "; ".join([*measured, *lines[-1:]]) if lines else done.stderr.strip()[-200:]
+    return done.returncode == 0, lines[-1] if lines else done.stderr.strip()[-200:]
 
 
 def main() -> int:

@@ -20,6 +20,7 @@ from scitq.domain.execution import ExecutionAssigned
 from scitq.domain.wire import Recorded, recorded
 from tests.e2e.load import Load
 from tests.e2e.real import Real, real_system
+from tests.services.figures import note
 from tests.services.scitq import eventually
 from tests.services.units import Unit
 
@@ -122,7 +123,7 @@ def test_a_killed_engine_is_replaced_within_five_seconds(real: Real) -> None:
         one, load = leader(real), at_work(real, f"killed-{number}")
         times.append(taken_over(real, one.kill))
         wrong += load.wrong()
-    print("measured: kill to first assignment:", shown(times))
+    note(f"killed engine to first assignment by the next: {shown(times)}")
     assert max(times) <= KILLED_S
     assert [*wrong, *real.wrong()] == []
 
@@ -145,7 +146,7 @@ def test_a_frozen_engine_is_replaced_and_refused_when_it_wakes_and_then_stands_b
         killed_for.append(taken_over(real, successor.kill))
         assert real.leader() is zombie
         wrong += load.wrong()
-    print("measured: freeze to first assignment:", shown(frozen_for))
+    note(f"frozen engine to first assignment by the next: {shown(frozen_for)}")
     assert max(frozen_for) <= FROZEN_S and max(killed_for) <= KILLED_S
     assert [*wrong, *real.wrong()] == []
 
