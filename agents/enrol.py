@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import ssl
 import stat
 from pathlib import Path
 from typing import Final
@@ -31,6 +32,7 @@ def enrol(url: str, invitation: str, name: str, folder: Path) -> Token:
             json={"name": name},
             headers={"Authorization": f"Bearer {invitation}"},
             timeout=TIMEOUT_S,
+            verify=ssl.create_default_context(),  # the machine's authorities, as for the connection afterwards
         )
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise AgentError(f"the server at {url} cannot be asked for a credential: {error}") from error

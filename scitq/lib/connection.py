@@ -67,8 +67,11 @@ class Connection:
         self._client = httpx.Client(
             base_url=address.url,
             headers=headers,
-            # Without TLS there is nothing to verify, and reading all authorities of the machine takes its time.
-            verify=True if address.scheme == "https" else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
+            # The machine's authorities, as for its workers, so that one of the laboratory's own is installed once.
+            # Without TLS there is nothing to verify, and reading them all takes its time.
+            verify=ssl.create_default_context()
+            if address.scheme == "https"
+            else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
             trust_env=not is_local(address),  # a proxy does not know which machine our localhost is
             limits=httpx.Limits(max_keepalive_connections=4, keepalive_expiry=30),
         )
