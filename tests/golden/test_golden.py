@@ -11,6 +11,7 @@ without an event writes the facts anew: look at the difference.
 from __future__ import annotations
 
 import re
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,20 @@ def test_an_event_of_todays_version_is_written_as_it_was_stored(journal: Path) -
         if envelope.payload is not None and envelope.schema == wire.CURRENT[envelope.type][0]:
             assert not isinstance(event, wire.Erased)
             assert wire.decode(*wire.name_of(event), wire.encode(event)) == event
+
+
+@each_journal
+def test_snapshots_are_thrown_away_when_a_log_means_something_else(journal: Path) -> None:
+    """What an old log folds to, event by event, with the layout of the snapshots in which that may be kept."""
+    state, seen = State(), sha256()
+    for envelope in read(journal):
+        state.fold([wire.recorded(envelope)])
+        seen.update(written(state.facts()))
+    said = f"{snapshot.LAYOUT} {seen.hexdigest()}\n"
+    assert said == journal.with_suffix(".layout").read_text(), (
+        "events mean something else than they did, and snapshots that others have still say the old: raise LAYOUT in "
+        f"domain/snapshot.py, and write {said.split()[1]} behind it into {journal.stem}.layout"
+    )
 
 
 @each_journal
