@@ -35,7 +35,7 @@ def _start_postgres() -> PrivatePostgres:
 @pytest.fixture(scope="session")
 def rabbitmq() -> Iterator[PrivateRabbit]:
     """A private RabbitMQ for the whole session; each test takes names with a prefix of its own."""
-    with _start_rabbitmq() as broker:
+    with _start_rabbitmq(strict=True) as broker:
         yield broker
 
 
@@ -53,9 +53,9 @@ def managed_rabbitmq() -> Iterator[PrivateRabbit]:
         yield broker
 
 
-def _start_rabbitmq(*, management: bool = False) -> PrivateRabbit:
+def _start_rabbitmq(*, management: bool = False, strict: bool = False) -> PrivateRabbit:
     try:
-        return PrivateRabbit(management=management)
+        return PrivateRabbit(management=management, strict=strict)
     except RabbitMissing as missing:
         miss(str(missing))
 

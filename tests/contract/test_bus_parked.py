@@ -15,7 +15,7 @@ import pika
 import psutil
 import pytest
 
-from scitq.bus import Bus, Parked
+from scitq.bus import Bus, Consumer, Parked
 from scitq.bus.local import LocalBus
 from scitq.bus.rabbitmq import RabbitBus
 from scitq.errors import BusUnavailable, Rejected
@@ -32,16 +32,23 @@ def bus(request: pytest.FixtureRequest) -> Iterator[Bus]:
 
 def put_aside(bus: Bus, bodies: Iterable[bytes], reason: str = "it is no JSON") -> None:
     """Sent as commands, and not understood."""
-    count = 0
-    for body in bodies:
-        bus.send("commands", body, {"actor": "ada"})
-        count += 1
     with bus.consume("commands") as consumer:
-        while count:
-            for one in consumer.take(count, SOON_S):
-                consumer.park(one.token, reason)
-                count -= 1
+        sent = taken = 0
+        for body in bodies:
+            bus.send("commands", body, {"actor": "ada"})
+            sent += 1
+            while sent - taken > 500:
+                taken += park_all(consumer, reason)
+        while taken < sent:
+            taken += park_all(consumer, reason)
     settle(bus)
+
+
+def park_all(consumer: Consumer, reason: str) -> int:
+    found = consumer.take(500, SOON_S)
+    for one in found:
+        consumer.park(one.token, reason)
+    return len(found)
 
 
 def aside(bus: Bus) -> list[Parked]:

@@ -31,7 +31,8 @@ COMMAND_S = 60.0
 KEPT = ("PATH", "LANG", "LC_ALL", "TMPDIR")
 QUIET = "+sbwt none +sbwtdcpu none +sbwtdio none"  # Erlang's schedulers spin while they wait, on cores of others
 DENIED = ("transient_nonexcl_queues", "global_qos", "queue_master_locator", "ram_node_type")
-"""What later releases of RabbitMQ 4 do without."""
+"""What later releases of RabbitMQ 4 do without. 4.0 does not start again without the first when it was killed with
+any queue in it: so that is denied to brokers only that are not killed (`strict`)."""
 GREETING = b"AMQP\0\0\x09\x01"
 
 
@@ -64,6 +65,7 @@ class PrivateRabbit:
         name: str = "scitq",
         shared: Shared | None = None,
         start: bool = True,
+        strict: bool = False,
     ) -> None:
         self._programs = find_programs()
         self._process: subprocess.Popen[bytes] | None = None
@@ -71,7 +73,7 @@ class PrivateRabbit:
         self._folder = Path(tempfile.mkdtemp(prefix="scitq-rabbitmq-", dir=self._programs.scratch))
         self._log = self._folder / "log"
         self.port, self.tls_port, self._distribution_port, self._admin_port = free_ports(4)
-        self._management = management
+        self._management, self._strict = management, strict
         self.node, self._shared = f"{name}@localhost", shared or Shared.new()
         self.authority = self._folder / "authority.pem"
         try:
@@ -220,7 +222,8 @@ class PrivateRabbit:
         if self._management:
             options |= {"management.tcp.ip": "127.0.0.1", "management.tcp.port": str(self._admin_port)}
         if self._programs.apart:
-            options |= {f"deprecated_features.permit.{name}": "false" for name in DENIED}
+            denied = DENIED if self._strict else DENIED[1:]
+            options |= {f"deprecated_features.permit.{name}": "false" for name in denied}
         config = self._folder / "rabbitmq.conf"
         config.write_text("".join(f"{name} = {value}\n" for name, value in options.items()))
         self._environ = {name: os.environ[name] for name in KEPT if name in os.environ} | {
