@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 import sqlalchemy as sa
 
 from scitq.domain.envelope import Answer, Append, Envelope, Head, Lease
-from scitq.errors import Corrupt, LeaseLost, StoreError, VersionConflict
+from scitq.errors import Corrupt, LeaseLost, StoreError, StoreUnavailable, VersionConflict
 from scitq.store import queries, snapshots
 from scitq.store.chain import extend
 from scitq.store.database import Database
@@ -90,8 +91,14 @@ class Journal:
         since = sa.func.abs(now - row.renewed_at)
         free = sa.or_(row.holder.is_(None), row.holder == holder, since > int(ttl_s * 1_000_000))
         take = lease.update().where(free).values(holder=holder, epoch=row.epoch + 1, renewed_at=now)
-        with self.database.writing() as connection:
-            taken = connection.execute(take.returning(row.epoch, row.position, row.hash)).one_or_none()
+        try:
+            with self.database.writing() as connection:
+                taken = connection.execute(take.returning(row.epoch, row.position, row.hash)).one_or_none()
+        except StoreUnavailable:
+            # Perhaps because a frozen leader holds the row, which is waited for only once its lease is old.
+            with suppress(StoreUnavailable), self.database.reading() as connection:
+                self.database.dialect.end_silent(connection, ttl_s)
+            raise
         if taken is None:
             return None
         self._head = Head(taken.position, bytes(taken.hash))

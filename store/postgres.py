@@ -31,6 +31,15 @@ SET default_transaction_read_only = on; SET lock_timeout = '5s'; SET statement_t
 """
 
 
+# While it waits for the rest of a COPY a session does not count as idle, and no time-out of the server ends it.
+END_SILENT = sa.text("""
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+WHERE datname = current_database() AND usename = current_user AND application_name = 'scitq writer'
+AND pid <> pg_backend_pid() AND state = 'active' AND wait_event = 'ClientRead'
+AND state_change < clock_timestamp() - make_interval(secs => :silent_s)
+""")
+
+
 def _bytes(value: str | bytes | None, cursor: object) -> bytes | None:
     return bytes.fromhex(value[2:]) if isinstance(value, str) else None
 
@@ -85,6 +94,9 @@ class Postgres:
 
     def any_of(self, column: sa.ColumnElement[Any], values: Sequence[Any]) -> Iterator[sa.ColumnElement[bool]]:
         yield column == sa.func.any(sa.literal(list(values), sa.ARRAY(column.type)))
+
+    def end_silent(self, connection: sa.Connection, silent_s: float) -> None:
+        connection.execute(END_SILENT, {"silent_s": silent_s})
 
     def damage(self, connection: sa.Connection) -> list[str]:
         """PostgreSQL says so itself when it meets a damaged page."""

@@ -99,6 +99,9 @@ class SQLite:
         for start in range(0, len(values), MANY):
             yield column.in_(values[start : start + MANY])
 
+    def end_silent(self, connection: sa.Connection, silent_s: float) -> None:
+        """There is no server that could; its lock ends with the process that has it."""
+
     def damage(self, connection: sa.Connection) -> list[str]:
         """What is wrong with the file's structure."""
         found = [str(row[0]) for row in connection.exec_driver_sql("PRAGMA quick_check(20)")]

@@ -1,17 +1,20 @@
 """The two real databases refuse by themselves whatever is not an append, and survive what happens to databases."""
 
+import io
+import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
-from scitq.domain.envelope import Append
+from scitq.domain.envelope import Append, Lease
 from scitq.errors import LeaseLost, SchemaMismatch, StoreError, StoreFull, StoreUnavailable, VersionConflict
 from scitq.store.chain import EMPTY, verify
 from scitq.store.database import nothing
-from scitq.store.journal import Journal, open_journal
-from tests.contract.stores import Engine, Store
+from scitq.store.journal import Journal, open_journal, wall_clock
+from tests.contract.stores import Engine, Store, eventually
 
 BLOB = {"sqlite": "zeroblob(32)", "postgres": "decode(repeat('00', 32), 'hex')"}
 ROW = "({position}, '{stream}', {version}, 'task-created', 1, 1, 'a', 1, 0, {blob}, {blob}, {blob})"
@@ -121,6 +124,57 @@ def test_a_leader_frozen_inside_its_transaction_is_ended_by_its_successor(
     with pytest.raises(LeaseLost):
         leader.journal.append(turn)
     assert heads == [EMPTY] and heir.head() == EMPTY and heir.answers(["c"]) == {}
+
+
+def test_a_leader_frozen_in_the_middle_of_a_copy_is_ended_by_its_successor(
+    postgres_store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leader, thaw, frozen = Engine(postgres_store.journal(), "leader"), threading.Event(), threading.Event()
+
+    class Frozen(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            frozen.set()
+            thaw.wait(60)
+            return super().read(size)
+
+    monkeypatch.setattr("scitq.store.postgres.io.BytesIO", Frozen)
+    turn, said = leader.turn("task-1"), list[StoreError]()
+
+    def append() -> None:
+        try:
+            leader.write(turn)
+        except StoreError as error:
+            said.append(error)
+
+    thread = threading.Thread(target=append)
+    thread.start()
+    assert frozen.wait(20)
+    successor = postgres_store.journal()
+
+    def acquired() -> Lease | None:
+        with suppress(StoreUnavailable):
+            return successor.acquire("successor", 0.5)
+        return None
+
+    try:
+        assert eventually(acquired, within_s=30.0) == (2, EMPTY)
+    finally:
+        thaw.set()
+        thread.join()
+    assert [type(error) for error in said] == [StoreUnavailable]
+    with pytest.raises(LeaseLost):
+        leader.write(turn)
+
+
+def test_the_calendar_of_a_leader_does_not_matter_where_the_database_has_one(postgres_store: Store) -> None:
+    hours = 3_600_000_000
+    url = str(postgres_store.url)
+    wrong, right = open_journal(url, clock=lambda: wall_clock() - hours), postgres_store.journal()
+    assert wrong.acquire("wrong", 60.0) is not None
+    assert right.acquire("right", 60.0) is None
+    wrong.renew(1)
+    assert right.acquire("right", 60.0) is None
+    wrong.close()
 
 
 def test_a_leader_frozen_inside_its_transaction_keeps_a_sqlite_file_to_itself(
