@@ -65,6 +65,7 @@ REAL = (
             ("the web killed -9", "web"),
             ("the projections killed -9", "projections"),
             ("one of two agents killed -9", "agent"),
+            ("PostgreSQL stopped at once (SIGQUIT)", "stopped database"),
             ("RabbitMQ killed -9", "broker"),
             ("PostgreSQL killed -9", "database"),
             ("RabbitMQ killed -9 and wiped clean", "wiped broker"),

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import random
 import re
+import signal
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Final
@@ -103,6 +105,8 @@ class Real:
                 self._crash("broker", self.rabbitmq.kill, self.rabbitmq.wipe, self.rabbitmq.settle)
             case "database":
                 self._crash("database", self.postgres.kill, self.postgres.start)
+            case "stopped database":
+                self._crash("database", partial(self.postgres.stop, signal.SIGQUIT), self.postgres.start)
             case "engine":
                 (self.leader() or self.engines[0]).kill()
             case "agent":

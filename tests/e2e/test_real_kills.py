@@ -24,7 +24,7 @@ from tests.services.figures import note
 from tests.services.scitq import eventually
 from tests.services.units import Unit
 
-KINDS = ("engine", "web", "projections", "agent", "broker", "database", "wiped broker")
+KINDS = ("engine", "web", "projections", "agent", "broker", "database", "wiped broker", "stopped database")
 CAMPAIGN = int(os.environ.get("SCITQ_CAMPAIGN", "0"))
 ROUNDS = 5
 TASKS = 500
@@ -86,6 +86,21 @@ def test_projections_killed_while_one_is_folded_anew_follow_the_log_again(real: 
         real.projections.kill()
         rebuilding.join()
         assert list(real.wrong()) == []
+
+
+def test_a_stand_by_that_is_far_behind_catches_up_before_it_leads(real: Real, chance: random.Random) -> None:
+    leads = leader(real)
+    follows = next(unit for unit in real.engines if unit is not leads)
+    follows.freeze()
+    try:
+        load = Load(real, "behind", 300, chance, nap_s=0.1)
+        load.reach(250)
+        leads.stop()
+    finally:
+        follows.thaw()
+    eventually(lambda: real.leader() is follows, "the one that was behind leads")
+    leads.start()
+    assert [*load.wrong(), *real.wrong()] == []
 
 
 def leader(real: Real) -> Unit:

@@ -120,11 +120,12 @@ class PrivatePostgres:
         if survivors := kill_with_children(process):
             raise PostgresFailed(f"children of the killed postmaster live on: {survivors}")
 
-    def stop(self) -> None:
-        """A fast shutdown: open transactions are rolled back, a checkpoint is written."""
+    def stop(self, number: int = signal.SIGINT) -> None:
+        """A fast shutdown: open transactions are rolled back, a checkpoint is written. With SIGQUIT an immediate one,
+        as by `pg_ctl -m immediate`: nothing is."""
         if self._process is None:
             return
-        self._process.send_signal(signal.SIGINT)
+        self._process.send_signal(number)
         try:
             self._process.wait(STOP_S)
         except subprocess.TimeoutExpired:
