@@ -27,7 +27,7 @@ check: $(VENV)/installed ## lint, format, types, import contracts, layout
 	@$(BIN)/pytest --quiet --no-header -p no:cacheprovider tests/test_layout.py
 
 test: setup check ## everything: set-up, check, the whole suite
-	@$(BIN)/pytest $(ARGS)
+	@$(BIN)/pytest --numprocesses 2 --dist loadfile $(ARGS)
 
 unit: $(VENV)/installed ## the fast tests only (seconds, no services)
 	@$(BIN)/pytest tests/unit $(ARGS)
