@@ -64,7 +64,9 @@ class Bus(Protocol):
         """Into a queue; BusUnavailable when it is full or out of reach, and then nothing was sent. Names of headers do
         not begin with `x-`: those are the broker's."""
 
-    def consume(self, *queues: Queue) -> Consumer: ...
+    def consume(self, *queues: Queue, priority: int = 0) -> Consumer:
+        """Of several consumers of a queue, the one of the highest priority gets what comes, as long as it has room."""
+        ...
 
     def publish(self, channel: Channel, body: bytes, headers: Mapping[str, str] = NO_HEADERS) -> None:
         """To everybody who follows the channel now; while the bus is out of reach, nobody does."""

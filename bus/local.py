@@ -49,7 +49,7 @@ class LocalBus:
                 raise BusUnavailable("the server is stopping")
             self._queues[queue].add(queue, Message(body, headers))
 
-    def consume(self, *queues: Queue) -> Consumer:
+    def consume(self, *queues: Queue, priority: int = 0) -> Consumer:
         with self._lock:
             return _LocalConsumer(self._lock, {name: self._queues[name] for name in queues}, self._aside)
 

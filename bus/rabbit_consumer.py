@@ -39,10 +39,11 @@ class RabbitConsumer(Consumer):
     """A token holds the number of the channel on which its message came: those of an earlier one are void."""
 
     def __init__(
-        self, queues: Iterable[Queue], link: Link, names: Names, publisher: Publisher,
+        self, queues: Iterable[Queue], priority: int, link: Link, names: Names, publisher: Publisher,
         forget: Callable[[RabbitConsumer], object],
     ) -> None:  # fmt: skip
         super().__init__(0)
+        self._priority = priority
         self._link, self._names, self._publisher, self._forget = link, names, publisher, forget
         self._arrived: dict[Queue, deque[Delivery]] = {queue: deque() for queue in queues}
         self._settled: list[tuple[int, str | None]] = []  # tokens; with a reason: to be parked
@@ -198,7 +199,10 @@ class RabbitConsumer(Consumer):
             tag = (
                 f"{queue}.{secrets.token_hex(8)}"  # a tag that is used again can strand messages: rabbitmq-server 9158
             )
-            channel.basic_consume(self._names.queue(queue), self._receiver(queue), consumer_tag=tag)
+            channel.basic_consume(
+                self._names.queue(queue), self._receiver(queue), consumer_tag=tag,
+                arguments={"x-priority": self._priority},
+            )  # fmt: skip
 
     def _receiver(self, queue: Queue) -> Callable[[Channel, Basic.Deliver, BasicProperties, bytes], None]:
         @guarded

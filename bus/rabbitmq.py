@@ -72,8 +72,8 @@ class RabbitBus:
             raise BusUnavailable("the server is stopping")
         self._publisher.put(queue, Outgoing(self._names.inbound, queue, body, headers))
 
-    def consume(self, *queues: Queue) -> Consumer:
-        consumer = RabbitConsumer(queues, self._in, self._names, self._publisher, self._receiver.remove)
+    def consume(self, *queues: Queue, priority: int = 0) -> Consumer:
+        consumer = RabbitConsumer(queues, priority, self._in, self._names, self._publisher, self._receiver.remove)
         self._receiver.add(consumer)
         return consumer
 

@@ -91,7 +91,7 @@ class Engine:
         self._contacts.refresh(self._clock.steady())  # the append may have taken long
         first = await patiently(self._clock, lambda: self._journal.read(0, 1))
         self._contacts.log = first[0].hash.hex()
-        await self._bus.subscribe()
+        await self._bus.subscribe(self.lease.epoch)
         log.info("this engine leads", extra={"epoch": self.lease.epoch, "position": self.state.position})
 
     def _mind_the_clocks(self, before: tuple[int, int]) -> tuple[int, int]:

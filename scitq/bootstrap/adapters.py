@@ -128,6 +128,7 @@ class EngineBus:
         self._senders: defaultdict[str, list[str]] = defaultdict(list)
         self._position = 0
         self._beaten = self._well = 0.0
+        self._epoch = 0
         self._busy = False
         self.state: Callable[[], State] = State  # what the engine knows; set when there is one
         self._direct: dict[int, tuple[str, str]] = {}  # incarnation and address of agents that speak with the broker
@@ -137,11 +138,12 @@ class EngineBus:
     def trouble(self) -> str | None:
         return self._bus.trouble
 
-    async def subscribe(self) -> None:
+    async def subscribe(self, epoch: int) -> None:
         self.leave()
+        self._epoch = epoch
         self._well = time.monotonic()
         gc.freeze()  # the engine leads: what it has folded stays, and need not be looked through again and again
-        self._consumer = self._bus.consume("reports", "commands")
+        self._consumer = self._bus.consume("reports", "commands", priority=epoch)
 
     def leave(self) -> None:
         """Take nothing more for now, and give back what was taken and is not done: it comes again."""
@@ -159,7 +161,7 @@ class EngineBus:
         self._beat()
         self._mind_the_broker()
         if self._consumer.closed and not self._stop.is_set():
-            await self.subscribe()  # the store was away, and is back
+            await self.subscribe(self._epoch)  # the store was away, and is back
         if self._busy:
             self._stop.wait(GATHER_S)
         found = self._consumer.take(most, wait_s)

@@ -424,6 +424,26 @@ def test_a_channel_that_the_broker_closes_is_opened_again_and_its_deliveries_com
     assert bus.trouble is None
 
 
+def test_the_consumer_of_the_highest_priority_gets_what_comes(rabbitmq: PrivateRabbit, prefix: str) -> None:
+    name = Names(prefix).queue("commands")
+    with (
+        opened(rabbitmq.url, prefix=prefix) as frozen,
+        opened(rabbitmq.url, prefix=prefix) as bus,
+        frozen.consume("commands", priority=1) as deposed,
+        bus.consume("commands", priority=2) as leader,
+    ):
+        wait_for(lambda: rabbitmq.ctl("list_consumers", "queue_name").split().count(name) == 2, "both subscribe")
+        for number in range(20):
+            bus.send("commands", b"%d" % number)
+        found: list[bytes] = []
+        while len(found) < 20:
+            taken = leader.take(99, SOON_S)
+            assert taken
+            found += [one.message.body for one in taken]
+            leader.done(one.token for one in taken)
+        assert deposed.take(1, 0.0) == []
+
+
 def test_what_was_parked_is_kept_with_the_reason(rabbitmq: PrivateRabbit, bus: RabbitBus, prefix: str) -> None:
     bus.send("commands", b"nonsense", {"actor": "ada"})
     with bus.consume("commands") as consumer:

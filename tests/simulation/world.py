@@ -225,7 +225,7 @@ class SimBus:
         self.bell = Mailbox(world.kernel)
         self.unacknowledged: dict[int, Input] = {}
 
-    async def subscribe(self) -> None:
+    async def subscribe(self, epoch: int) -> None:
         self._world.broker.consumers.append(self)
 
     async def take(self, most: int, wait_s: float) -> list[Delivery]:

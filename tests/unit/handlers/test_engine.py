@@ -120,7 +120,7 @@ class Wire:
         self.replies: list[Reply] = []
         self.finished: list[int] = []
 
-    async def subscribe(self) -> None:
+    async def subscribe(self, epoch: int) -> None:
         self.diary.append("subscribe")
 
     async def take(self, most: int, wait_s: float) -> list[Delivery]:
