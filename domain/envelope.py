@@ -109,6 +109,11 @@ _LENGTHS: Final = struct.Struct(">II")
 _ERASED: Final = 2**32 - 1
 
 
+def is_chained(previous: bytes, envelope: Envelope) -> bool:
+    """Whether it was written right behind the event with that hash."""
+    return sha256(previous + envelope.header + envelope.digest).digest() == envelope.hash
+
+
 def pack(envelopes: Iterable[Envelope]) -> bytes:
     """Events as one message: for each its lengths, its hash, its header and its payload."""
     parts: list[bytes] = []

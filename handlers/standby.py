@@ -9,10 +9,10 @@ from contextlib import contextmanager
 from typing import Final
 
 from scitq.domain import wire
-from scitq.domain.envelope import Lease
+from scitq.domain.envelope import Head, Lease, is_chained
 from scitq.domain.snapshot import FINGERPRINT, dump, load
 from scitq.domain.state import State
-from scitq.errors import Malformed
+from scitq.errors import Malformed, StoreError
 from scitq.handlers.patience import patiently
 from scitq.handlers.ports import Clock, Journal
 
@@ -34,6 +34,7 @@ class Standby:
         self._journal, self._clock, self._holder = journal, clock, holder
         self._snapshot_every = snapshot_every
         self._snapshot_at = state.position
+        self._hash: bytes | None = None  # of the last event that was folded here
         self.state = state
 
     async def follow(self) -> Lease:
@@ -54,6 +55,8 @@ class Standby:
                 await self._clock.sleep(ASK_EVERY_S)
         while await self._catch_up():
             pass
+        if lease.head != Head(self.state.position, self._hash or lease.head.hash):
+            raise _another_log(self.state.position)
         return lease
 
     async def write_snapshot(self) -> int:
@@ -81,6 +84,10 @@ class Standby:
     async def _catch_up(self) -> bool:
         """Fold what is new, a page at a time; whether there may be more."""
         page = await patiently(self._clock, lambda: self._journal.read(self.state.position, READ_AT_ONCE))
+        if page:
+            if self._hash is not None and not is_chained(self._hash, page[0]):
+                raise _another_log(self.state.position)
+            self._hash = page[-1].hash
         self.state.fold(wire.recorded(envelope) for envelope in page)
         return len(page) == READ_AT_ONCE
 
@@ -94,6 +101,13 @@ class Standby:
         position = self._snapshot_at = self.state.position
         data = dump(self.state)
         await patiently(self._clock, lambda: self._journal.save_snapshot(position, FINGERPRINT, data))
+
+
+def _another_log(position: int) -> StoreError:
+    return StoreError(
+        f"the log is not the one that was followed up to event {position}: it was brought back from a copy while this "
+        "server ran; start the server again, and it begins with what is there"
+    )
 
 
 @contextmanager

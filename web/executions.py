@@ -55,6 +55,8 @@ async def every(call: Call) -> Response:
     def finish(rows: Sequence[Any]) -> Sequence[Any]:
         return _with_output(call.services, rows, form.trunc)
 
+    if not form.no_output and (form.execution_id or form.task_id):  # whoever waited for these reads what they printed
+        await outputs.arrived(call.services, form.execution_id, form.task_id)
     return await lists.answer(call, form, form.execution_id, "execution_id", fetch, None if form.no_output else finish)
 
 
@@ -66,7 +68,12 @@ def _with_output(services: Services, rows: Sequence[shapes.Execution], chars: in
     return rows
 
 
-def one(call: Call) -> Response:
+async def one(call: Call) -> Response:
+    await outputs.arrived(call.services, [call.path["execution_id"]])
+    return await call.services.run(_one, call)
+
+
+def _one(call: Call) -> Response:
     id = call.path["execution_id"]
     with views.looking(call.services.views) as view:
         found = executions.page(view.connection, ids=[id], deleted=True, limit=1)

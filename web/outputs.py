@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Collection, Iterator, Sequence
 from contextlib import contextmanager
-from time import monotonic
+from time import monotonic, time
 from typing import Annotated, Final, NamedTuple
 
 import orjson
@@ -40,6 +40,11 @@ LATE_S: Final = 10.0
 UNCOUNTED_S: Final = 1.0
 """The same, for one that ended without saying how much it had printed."""
 LOOK_EVERY_S: Final = 2.0
+LATE_LOOK_S: Final = 0.5
+MOST_AWAITED: Final = 16
+"""Of a list, the output of so many executions at most, the newest, is waited for."""
+MISSING: Final = "X-Scitq-Missing"
+"""So many bytes were printed and have not arrived, or not yet."""
 VIEWS_S, COALESCE_S = 0.2, 0.02
 MOST_FOLLOWED: Final = 200
 MEDIA: Final = "text/plain; charset=utf-8"
@@ -88,9 +93,7 @@ async def stderr(call: Call) -> Response:
 async def _raw(call: Call, stream: int) -> Response:
     wanted: Wanted = call.form
     services, id = call.services, call.path["execution_id"]
-    standing = await services.run(_look, services, id, stream)
-    if not standing.known:
-        raise not_found(f"there is no execution {id}")
+    standing = await _standing(services, id, (stream,), wait=not wanted.follow)
     there = standing.size.bytes
     start = there - min(wanted.tail, there) if wanted.tail is not None else min(wanted.offset or 0, there)
     if wanted.follow:
@@ -98,7 +101,7 @@ async def _raw(call: Call, stream: int) -> Response:
         if watch.listeners >= MOST_FOLLOWED:
             raise unavailable(f"{MOST_FOLLOWED} outputs are followed already")
         return Stream(_followed(services, watch, id, stream, wanted.offset or start), 200, HEADERS, MEDIA)
-    status, end, headers = 200, there, dict(HEADERS)
+    status, end, headers = 200, there, HEADERS | _told(standing)
     header = call.request.headers.get("range")
     # What If-Range names we never gave out: then the whole is sent.
     if header is not None and wanted.tail is None and wanted.offset is None and "if-range" not in call.request.headers:
@@ -147,6 +150,61 @@ class Standing(NamedTuple):
     @property
     def is_complete(self) -> bool:
         return self.ended and self.total is not None and self.size.seen >= self.total
+
+    @property
+    def missing(self) -> int:
+        """So much was printed by what has ended, and is not there."""
+        return max(self.total - self.size.seen, 0) if self.ended and self.total is not None else 0
+
+
+async def _standing(services: Services, id: int, streams: Sequence[int], *, wait: bool = True) -> Standing:
+    """Where the first of these streams is; of what ended a moment ago, when what all of them still miss has come."""
+    found = [await services.run(_look, services, id, stream) for stream in streams]
+    if not found[0].known:
+        raise not_found(f"there is no execution {id}")
+    if wait and any(one.missing for one in found):
+        await arrived(services, [id])
+        return await services.run(_look, services, id, streams[0])
+    return found[0]
+
+
+def _told(*standings: Standing) -> dict[str, str]:
+    """Whoever reads now is told if that is not all."""
+    missing = sum(one.missing for one in standings)
+    return {MISSING: str(missing)} if missing else {}
+
+
+async def arrived(services: Services, ids: Collection[int] | None = None, tasks: Collection[int] | None = None) -> None:
+    """Wait for what those of these executions that ended a moment ago had printed: an end may overtake it. Not longer
+    than it can be expected to come, and not at all for what ended long ago."""
+    watch, until = services.part(OutputWatch), monotonic() + LATE_S
+    while late := await services.run(_late, services, ids, tasks):
+        with watch.listening(late[0]) as bell:
+            ring, late = bell.ring, await services.run(_late, services, late, None)
+            left_s = until - monotonic()
+            if watch.ended or left_s <= 0:
+                return
+            if late:
+                await rung(ring, min(left_s, LATE_LOOK_S))
+
+
+def _late(services: Services, ids: Collection[int] | None, tasks: Collection[int] | None) -> list[int]:
+    """Those that ended a moment ago, and whose output is not all there."""
+    since = (time() - LATE_S) * 1_000_000
+    with looking(services.views) as (connection, _):
+        found = [one.execution for one in executions.page(
+            connection, ids=ids, tasks=tasks, limit=MOST_AWAITED, newest_first=True
+        )]  # fmt: skip
+    return [
+        row.id
+        for row in found
+        if row.ended_at is not None
+        and row.ended_at > since
+        and any(
+            total is not None and services.output().size(row.id, stream).seen < total
+            for stream, total in ((STDOUT, row.stdout_bytes), (STDERR, row.stderr_bytes))
+        )
+    ]
 
 
 def _look(services: Services, id: int, stream: int) -> Standing:
@@ -275,10 +333,10 @@ async def texts(call: Call) -> Response:
         "output": (STDOUT, part.output_position - 1 if part.output else None),
         "error": (STDERR, part.error_position - 1 if part.error else None),
     }
-    standing = await services.run(_look, services, id, STDOUT)
-    if not standing.known:
-        raise not_found(f"there is no execution {id}")
-    headers = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+    asked = [stream for stream, start in wanted.values() if start is not None]
+    standing = await _standing(services, id, asked or [STDOUT], wait=bool(asked))
+    others = [await services.run(_look, services, id, stream) for stream in asked[1:]]
+    headers = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"} | _told(standing, *others)
     return Stream(_as_json(services, id, wanted, standing.ended), 200, headers, "application/json")
 
 

@@ -125,7 +125,7 @@ class EngineBus:
     def __init__(self, bus: Bus, stop: Event) -> None:
         self._bus, self._stop = bus, stop
         self._consumer: Consumer | None = None
-        self._senders: defaultdict[str, list[str]] = defaultdict(list)
+        self._senders: defaultdict[str, dict[int, str]] = defaultdict(dict)  # by token: one may come twice
         self._position = 0
         self._beaten = self._well = 0.0
         self._epoch = 0
@@ -185,7 +185,7 @@ class EngineBus:
         try:
             if one.queue == "commands":
                 request = requests.parse(one.message.body, headers.get("actor", "user"))
-                self._senders[request.id].append(headers.get("reply_to", ""))
+                self._senders[request.id][one.token] = headers.get("reply_to", "")
                 return request
             user = headers.get(USER)
             message = agent_wire.parse_from_agent(one.message.body, user or headers.get("reply_to", ""))
@@ -226,7 +226,10 @@ class EngineBus:
         self._consumer.done(delivery.token for delivery in deliveries)
         for delivery in deliveries:
             if isinstance(delivery.input, Request):  # refused by an engine that had nothing to say, it is forgotten too
-                self._senders.pop(delivery.input.id, None)
+                senders = self._senders.get(delivery.input.id, {})
+                senders.pop(delivery.token, None)  # its twin may be in the next turn, from one who still waits
+                if not senders:
+                    self._senders.pop(delivery.input.id, None)
 
     async def publish(self, events: Sequence[Envelope]) -> None:
         self._position = events[-1].position
@@ -254,7 +257,7 @@ class EngineBus:
         for reply in replies:
             senders = self._senders.get(reply.request)
             if senders:
-                self._bus.post(senders.pop(0), _reply(reply))
+                self._bus.post(senders.pop(next(iter(senders))), _reply(reply))
 
 
 def _reply(reply: Reply) -> bytes:

@@ -25,6 +25,7 @@ IN_PROCESS: Final = ("local:",)
 def claimed(settings: Settings, roles: Collection[Role] = ROLES) -> Iterator[socket.socket | None]:
     """The socket, bound and listening: whoever connects from now on is served as soon as there is somebody to do it."""
     refuse_what_cannot_be_shared(settings, roles)
+    _told.clear()
     signal.signal(signal.SIGTERM, _leave)
     with ExitStack() as stack:
         if _one_process(settings):
@@ -45,9 +46,23 @@ def _one_process(settings: Settings) -> bool:
     return settings.bus == IN_PROCESS or not settings.store.startswith("postgres")
 
 
+_told: list[int] = []
+
+
 def _leave(number: int, frame: object) -> None:
-    """Told to end before the server's loop listens to signals: whatever was begun is taken back on the way out."""
-    sys.exit(0)
+    """Told to end before the server's loop listens to signals. Nothing is raised from here: it could be anywhere, in
+    a callback that swallows it or in the middle of an import."""
+    _told.append(number)
+
+
+def told_to_leave() -> bool:
+    return bool(_told)
+
+
+def leave_if_told() -> None:
+    """Between the steps of a start: whatever was begun is taken back on the way out."""
+    if told_to_leave():
+        sys.exit(0)
 
 
 @contextmanager

@@ -16,7 +16,7 @@ import uvloop
 
 from scitq import tokens
 from scitq.bootstrap import logs, service
-from scitq.bootstrap.claiming import IN_PROCESS, claimed
+from scitq.bootstrap.claiming import IN_PROCESS, claimed, leave_if_told, told_to_leave
 from scitq.bootstrap.effects import EffectsHost, broker_users
 from scitq.bootstrap.engine import EngineHost
 from scitq.bootstrap.presence import Presence
@@ -88,6 +88,7 @@ def _prepare_patiently(store: str | None) -> None:
     """A database that is away is waited for: it may be starting too. So is a schema that another process makes now."""
     pause_s, made_by = FIRST_PAUSE_S, time.monotonic() + MAKE_S
     while True:
+        leave_if_told()
         try:
             return prepare(store)
         except SchemaMismatch:
@@ -97,8 +98,15 @@ def _prepare_patiently(store: str | None) -> None:
         except StoreUnavailable as error:
             log.warning("the server waits for its store", extra={"reason": str(error).partition("\n")[0]})
             service.tell(service.doing("waits for its store"))
-            time.sleep(pause_s)
+            _rest(pause_s)
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+
+
+def _rest(seconds: float) -> None:
+    until = time.monotonic() + seconds
+    while (left := until - time.monotonic()) > 0:
+        leave_if_told()
+        time.sleep(min(left, FIRST_PAUSE_S))
 
 
 def prepare(store: str | None) -> None:
@@ -197,6 +205,8 @@ class Server:
         self._loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             self._loop.add_signal_handler(number, self._on_signal, number)
+        if told_to_leave():
+            return
         tasks = [asyncio.ensure_future(self._announce(self.bus.follow("engine")))]
         tasks.append(asyncio.ensure_future(Presence(self.bus, self._roles, self._hosts).run()))
         if self._beside is not None:

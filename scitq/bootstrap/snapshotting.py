@@ -12,10 +12,12 @@ import logging
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable
-from typing import Final
+from contextlib import suppress
+from typing import IO, Final
 
 from scitq.bootstrap.adapters import EngineBus, StoreJournal, SystemClock
 from scitq.bootstrap.threads import Host
@@ -78,21 +80,26 @@ class SnapshotHost(Host):
             return False  # the others wait for the store in words
 
     def _write(self) -> None:
+        with tempfile.TemporaryFile() as said:  # a pipe that nobody empties would hold it up once it is full
+            self._watch(said)
+
+    def _watch(self, said: IO[bytes]) -> None:
         process = subprocess.Popen(
             [sys.executable, "-m", "scitq.bootstrap.snapshotting", str(self._niceness)],
-            stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+            stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=said, bufsize=0,
         )  # fmt: skip
-        assert process.stdin is not None and process.stderr is not None
-        with process.stdin, process.stderr:
-            process.stdin.write(self._events.encode() + b"\n")
-            process.stdin.flush()
+        assert process.stdin is not None
+        with process.stdin:
+            with suppress(BrokenPipeError):  # it has ended already, and has said why
+                process.stdin.write(self._events.encode() + b"\n")
             while process.poll() is None and not self._stop.wait(TICK_S):
                 pass
             if process.poll() is None:
                 process.kill()
             elif process.returncode:
-                said = process.stderr.read().decode(errors="replace").strip().splitlines()
-                log.warning("no snapshot was written; the next start takes longer", extra={"error": said[-1:]})
+                said.seek(0)
+                lines = said.read().decode(errors="replace").strip().splitlines()
+                log.warning("no snapshot was written; the next start takes longer", extra={"error": lines[-1:]})
             process.wait()
 
 

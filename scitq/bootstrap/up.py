@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 from scitq import tokens
 from scitq.agents.runtime import Options
 from scitq.bootstrap import logs
-from scitq.bootstrap.claiming import claimed
+from scitq.bootstrap.claiming import claimed, leave_if_told
 from scitq.bootstrap.local_agent import describe
 from scitq.config import Settings
 
@@ -54,6 +54,7 @@ def run(settings: Settings, concurrency: int, prefetch: int = 0, name: str | Non
             )
         )
         try:
+            leave_if_told()
             agent.start()  # it loads while the server does
             from scitq.bootstrap.server import serve
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import closing
 from pathlib import Path
+from threading import Event
 
 import orjson
 import pytest
@@ -12,10 +13,12 @@ import pytest
 from scitq.bootstrap import adapters
 from scitq.bootstrap.projecting import rebuild
 from scitq.bus.local import LocalBus
+from scitq.domain.commands import Request
 from scitq.domain.envelope import Append
 from scitq.domain.messages import Heartbeat
 from scitq.domain.output_wire import Chunk, encode_chunk, parse_confirms
 from scitq.errors import Rejected, StoreUnavailable
+from scitq.handlers.overlay import Reply
 from scitq.projections import database, tasks
 from scitq.store.health import look_over
 from scitq.store.journal import Journal, open_journal
@@ -179,3 +182,22 @@ def test_a_leader_whose_store_is_away_leaves_what_it_was_sent_to_whoever_leads(
             assert b"create-tasks" in found.message.body
         away = False
         assert system.reply()["answer"]["tasks"] == [2]
+
+
+def test_a_request_that_comes_twice_is_answered_to_both_though_their_turns_are_not_one() -> None:
+    with closing(LocalBus()) as bus, bus.mailbox() as first, bus.mailbox() as second:
+        engine_bus = adapters.EngineBus(bus, Event())
+        request = command("create-tasks", tasks=[{"command": "true"}])
+        for box in (first, second):
+            bus.send("commands", request, {"actor": "user:ada", "reply_to": box.address})
+
+        async def answered() -> None:
+            await engine_bus.subscribe()
+            for delivery in await engine_bus.take(10, SOON_S):
+                assert isinstance(delivery.input, Request)
+                await engine_bus.reply([Reply(delivery.input.id, b"{}", None)])
+                await engine_bus.done([delivery])
+
+        asyncio.run(answered())
+        assert len(first.take(2, SOON_S)) == len(second.take(2, SOON_S)) == 1
+        engine_bus.leave()

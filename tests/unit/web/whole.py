@@ -87,7 +87,7 @@ class Whole:
             host.start()
         if engine:
             eventually(lambda: self.services.freshness.led)
-        eventually(lambda: self.get("/projections").status_code == 200)
+        assert self._projections.opened.wait(20), "the tables are there: until then what reads them is told 503"
         self._journal = open_journal(self.store.events)
         self.agents: list[Agent] = []
 
