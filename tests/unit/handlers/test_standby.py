@@ -24,10 +24,10 @@ def log_of(*holders: str) -> MemoryJournal:
     for number, holder in enumerate(holders, 1):
         lease = journal.acquire(holder, 3.0)
         assert lease is not None and lease.epoch == number
-        event = Recorded(number, "engine", number, START, "engine", 0, 0, None, EngineStarted(holder, number))
-        journal.append(
-            Append(number, wire.seal_all(lease.head.hash, [event], [wire.encode(event.event)], number), [], [])
-        )
+        started = EngineStarted(holder, number)
+        event = Recorded(number, "engine", number, START, "engine", 0, 0, None, started)
+        sealed = wire.seal_all(lease.head.hash, [event], [wire.encode(started)], number)
+        journal.append(Append(number, sealed, [], []))
         journal.release(number)
     return journal
 

@@ -14,7 +14,6 @@ import httpx
 import uvicorn
 
 from scitq.bootstrap.projecting import ProjectionHost
-from scitq.bus import Bus
 from scitq.bus.local import LocalBus
 from scitq.config.values import Token
 from scitq.domain import execution as ex
@@ -53,10 +52,10 @@ def eventually(probe: Callable[[], T | None], within_s: float = 20.0) -> T:
 class Site:
     """`record` appends events and publishes them; `print` adds to an output; the rest is asked over the network."""
 
-    def __init__(self, folder: Path, *, auth: str = "token", bus: Bus | None = None, ping_s: float = 10.0) -> None:
+    def __init__(self, folder: Path, *, auth: str = "token", bus: LocalBus | None = None, ping_s: float = 10.0) -> None:
         self.store = store_urls(str(folder))
         upgrade(str(folder))
-        self.bus: Bus = bus or LocalBus()
+        self.bus = bus or LocalBus()
         self._journal = open_journal(self.store.events)
         self._output = open_output(self.store.output)
         lease = self._journal.acquire("test", 60)
