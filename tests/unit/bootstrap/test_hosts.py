@@ -192,7 +192,7 @@ def test_a_request_that_comes_twice_is_answered_to_both_though_their_turns_are_n
             bus.send("commands", request, {"actor": "user:ada", "reply_to": box.address})
 
         async def answered() -> None:
-            await engine_bus.subscribe()
+            await engine_bus.subscribe(1)
             for delivery in await engine_bus.take(10, SOON_S):
                 assert isinstance(delivery.input, Request)
                 await engine_bus.reply([Reply(delivery.input.id, b"{}", None)])
