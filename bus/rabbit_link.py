@@ -20,6 +20,7 @@ from pika.exceptions import AMQPError
 
 from scitq.bus.rabbit_address import Address
 from scitq.bus.rabbit_standing import Standing, sentence
+from scitq.bus.rabbit_wire import Connection
 
 log = logging.getLogger(__name__)
 
@@ -130,7 +131,7 @@ class Link:
             return
         self._address = self._addresses[self._next]
         self._failed = None
-        self._connection = SelectConnection(
+        self._connection = Connection(
             self._address.parameters, self._opened, self._lost, self._lost, custom_ioloop=self._loop
         )
 

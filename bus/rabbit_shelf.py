@@ -27,6 +27,7 @@ from scitq.bus.rabbit_publisher import headers_of
 from scitq.bus.rabbit_standing import sentence
 from scitq.bus.rabbit_topology import QUEUES, Names
 from scitq.bus.rabbit_users import USER, speaker
+from scitq.bus.rabbit_wire import Connection
 from scitq.errors import BusUnavailable, Rejected
 
 HEARTBEAT_S: Final = 180
@@ -34,6 +35,8 @@ HEARTBEAT_S: Final = 180
 QUIET_S: Final = 5.0
 CONFIRM_S: Final = 20.0
 PAUSE_S: Final = 0.05
+_READER: Final[Any] = Connection
+"""Its class, which is what pika takes, and not an instance, as its annotation has it."""
 LOCKED: Final = 405
 PORTION: Final = 500
 ENOUGH: Final = 500
@@ -53,7 +56,8 @@ class RabbitShelf:
 
     def __enter__(self) -> Self:
         try:
-            self._connection = pika.BlockingConnection([_patient(address) for address in self._addresses])
+            addresses = [_patient(address) for address in self._addresses]
+            self._connection = pika.BlockingConnection(addresses, _impl_class=_READER)
         except AMQPError as error:
             self._lost(error)
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import secrets
+import struct
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -197,6 +198,60 @@ def test_what_is_said_without_the_brokers_word_for_it_is_put_aside(site: Site) -
     say(site.channel(), site.mine, user_id=None)
     assert not site.consumer.take(1, 0.5)
     works(site)
+
+
+class Raw(pika.BasicProperties):
+    """Bytes as they are: what pika itself would not write."""
+
+    def __init__(self, user: str, table: bytes) -> None:
+        super().__init__(user_id=user)
+        self._bytes = struct.pack(">HI", 1 << 13 | 1 << 4, len(table)) + table + bytes([len(user)]) + user.encode()
+
+    def encode(self) -> list[bytes]:
+        return [self._bytes]
+
+
+def lists(depth: int) -> bytes:
+    value = b"V"
+    for _ in range(depth):
+        value = b"A" + struct.pack(">I", len(value)) + value
+    return b"\x01k" + value
+
+
+UNREADABLE = {
+    "a time that no calendar has": b"\x01kT" + struct.pack(">Q", 2**62),
+    "a list in a list in a list": lists(3_000),
+}
+
+
+@pytest.mark.parametrize("headers", UNREADABLE)
+def test_headers_that_cannot_be_read_are_put_aside_and_silence_nobody(site: Site, headers: str) -> None:
+    channel = site.channel()
+    evil = Raw(site.mine.user, UNREADABLE[headers])
+    for queue in ("reports", "output"):
+        channel.basic_publish(site.mine.exchange, site.mine.keys[queue], headers.encode(), evil)
+    channel.connection.close()
+    works(site)
+    assert site.bus.trouble is None
+
+    def put_aside() -> list[str]:
+        with site.bus.parked() as shelf:
+            return [one.queue for one in shelf if one.body == headers.encode()]
+
+    eventually(lambda: put_aside() == ["", ""], "nobody can put them back", SOON_S)
+
+
+def test_the_shelf_shows_what_the_broker_put_aside_with_headers_that_cannot_be_read(site: Site) -> None:
+    straight = pika.BlockingConnection(pika.URLParameters(site.rabbit.url))
+    evil = Raw("guest", UNREADABLE["a time that no calendar has"])
+    straight.channel().basic_publish(site.name("parked"), "", b"from of old", evil)
+    straight.close()
+
+    def shown() -> bool:
+        with site.bus.parked() as shelf:
+            return ("", b"from of old") in [(one.queue, one.body) for one in shelf]
+
+    eventually(shown, "it can be seen", SOON_S)
 
 
 def test_a_worker_has_no_more_connections_and_channels_than_it_needs(site: Site) -> None:
