@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection
 from typing import Final
 
@@ -24,6 +24,9 @@ log = logging.getLogger(__name__)
 MOST_CHUNKS: Final = 64
 SOON_S: Final = 0.05
 EARLY_S: Final = 30.0
+MOST_EARLY: Final = 48
+"""Chunks of one sender that wait for the views, three times what an agent has under way. What is more is dropped, and
+sent again by whoever means it: else one worker could fill what is taken at once, and hold up the output of all."""
 MOST_KNOWN: Final = 100_000
 FIRST_PAUSE_S: Final = 0.1
 LONGEST_PAUSE_S: Final = 5.0
@@ -68,10 +71,16 @@ class RecorderHost(Host):
             self._stop.wait(FIRST_PAUSE_S)
             return
         ready: list[tuple[Delivery, Chunk]] = []
+        early: Counter[str] = Counter()
         for until, one, chunk in waiting:
             owner = self._owners.get(chunk.execution)
             if owner is None and now < until:
-                self._early.append((until, one, chunk))
+                sender = _sender(one.message)
+                early[sender] += 1
+                if early[sender] <= MOST_EARLY:
+                    self._early.append((until, one, chunk))
+                else:
+                    self._consumer.done([one.token])
             elif owner is not None and self._is(owner, one.message):
                 ready.append((one, chunk))
             else:
@@ -113,8 +122,7 @@ class RecorderHost(Host):
                 pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
         confirms: defaultdict[str, set[tuple[int, int]]] = defaultdict(set)
         for one, chunk in ready:
-            headers = one.message.headers
-            confirms[headers.get(USER) or headers.get("reply_to", "")].add((chunk.execution, chunk.stream))
+            confirms[_sender(one.message)].add((chunk.execution, chunk.stream))
         for address, keys in confirms.items():
             body = encode_confirms(Confirm(*key, seen[key]) for key in sorted(keys))
             self._bus.post(address, body, {"kind": "confirm"})
@@ -123,3 +131,8 @@ class RecorderHost(Host):
 
     def _rouse(self) -> None:
         self._consumer.close()
+
+
+def _sender(message: Message) -> str:
+    """Who has to be told: an address, which the gateway or the broker has vouched for."""
+    return message.headers.get(USER) or message.headers.get("reply_to", "")

@@ -99,7 +99,7 @@ class Demo:
         script = f'mkdir {shlex.quote(str(self._flag))} 2>&- && echo "Not yet." && exit 1; echo "Better now."'
         again = Wish(("-n", "again", "--retry", "1", "sh", "-c", script), "succeeded", 2, "Better now.\n")
         first = Wish(
-            ("-n", "first", "sh", "-c", 'sleep 1; echo "I am the first."'), "succeeded", 1, "I am the first.\n"
+            ("-n", "first", "sh", "-c", 'sleep 2; echo "I am the first."'), "succeeded", 1, "I am the first.\n"
         )
         left = Wish(("-n", "left", "echo", "I came after it."), "succeeded", 1, "I came after it.\n")
         right = Wish(("-n", "right", "echo", "So did I."), "succeeded", 1, "So did I.\n")

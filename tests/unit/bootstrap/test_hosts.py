@@ -12,6 +12,7 @@ import pytest
 
 from scitq.bootstrap import adapters
 from scitq.bootstrap.projecting import rebuild
+from scitq.bootstrap.recording import MOST_EARLY
 from scitq.bus.local import LocalBus
 from scitq.domain.commands import Request
 from scitq.domain.envelope import Append
@@ -80,6 +81,21 @@ def test_output_is_stored_and_confirmed_and_that_of_others_is_not(tmp_path: Path
         output = open_output(system.urls.output)
         assert output.read(execution, 1, 0, 100) == b"hello"
         output.close()
+
+
+def test_one_worker_cannot_hold_up_the_output_of_others_with_what_nobody_knows(tmp_path: Path) -> None:
+    with hosts(tmp_path) as system:
+        one = Agent(system, "one")
+        system.ask("create-tasks", tasks=[{"command": "echo hello"}])
+        execution = one.assigned().execution
+        for number in range(500):
+            junk = encode_chunk(Chunk(10_000 + number, 1, 0, 0, b"x"))
+            system.bus.send("output", junk, {"worker": "77", "reply_to": "nobody"})
+        headers = {"worker": str(one.worker), "reply_to": one.box.address}
+        system.bus.send("output", encode_chunk(Chunk(execution, 1, 0, 0, b"hello")), headers)
+        found = [message for message in one.box.take(10, SOON_S) if message.headers.get("kind") == "confirm"]
+        assert parse_confirms(found[0].body) == [(execution, 1, 5)]
+        assert 0 < len(system.recorder._early) <= MOST_EARLY
 
 
 def test_a_chunk_that_is_none_is_put_aside_and_the_recorder_goes_on(tmp_path: Path) -> None:
