@@ -1,4 +1,4 @@
-"""The durable pair in earnest: each role a process of its own, on RabbitMQ and PostgreSQL with their defaults.
+"""The durable pair in earnest: a server, or each role in a process of its own, on RabbitMQ and PostgreSQL as they come.
 
 What the broker and the database write goes to the disk that TMPDIR is on, work folders where the caller says.
 """
@@ -20,6 +20,8 @@ from tests.services.rabbitmq import PrivateRabbit
 from tests.services.scitq import Embedded, Process, eventually, living_in
 
 ROLES: Final = ("engine", "projections", "web")
+WHOLE: Final = "server"
+"""All roles in one process, as `scitq server` and the compose file have it."""
 LONG_S: Final = 900.0
 
 
@@ -35,7 +37,7 @@ class Spent(NamedTuple):
 
 
 class Durable(Embedded):
-    """One process for each role. They share a machine with their workers and the services."""
+    """They share a machine with their workers and the services."""
 
     def __init__(self, folder: Path, postgres: PrivatePostgres, rabbit: PrivateRabbit) -> None:
         super().__init__(folder, SCITQ_STORE=postgres.create_database(), SCITQ_BUS=rabbit.url)
@@ -44,7 +46,7 @@ class Durable(Embedded):
 
     def start(self, *roles: str) -> None:
         for role in roles or ROLES:
-            self.parts[role] = self.server(role)
+            self.parts[role] = self.server(*(() if role == WHOLE else (role,)))
 
     def end(self, *roles: str, number: int = signal.SIGTERM) -> None:
         for role in roles or ROLES:
@@ -99,6 +101,8 @@ def _name(command: list[str]) -> str | None:
         return "shim"
     if "scitq worker" in words:
         return "agent"
+    if words.endswith("scitq server"):
+        return WHOLE
     return next((role for role in ROLES if f"--role {role}" in words), None)
 
 

@@ -17,15 +17,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from bench.durable import Durable, Spent, durable, per_task, services
-from bench.peers import PEERS, Peer, PeerMissing, measure
+from bench.durable import ROLES, WHOLE, Durable, Spent, durable, per_task, services
+from bench.peers import HYPERQUEUE, PEERS, Peer, PeerMissing, measure
 from bench.table import Findings
 from scitq.errors import ScitqError
 from tests.services.postgres import PrivatePostgres
 from tests.services.rabbitmq import PrivateRabbit
 
 OURS: Final = "scitq, RabbitMQ and PostgreSQL"
-PARTS: Final = ("engine", "projections", "web", "agent", "shim")
+APART: Final = "scitq, the same with each role in a process of its own"
+WAYS: Final = {OURS: (WHOLE,), APART: ROLES}
+PARTS: Final = (WHOLE, *ROLES, "agent", "shim")
 BAR: Final = 1.5
 
 
@@ -69,14 +71,15 @@ def throughput(
 ) -> None:
     """Rounds in which each has its turn; a peer that cannot go on is left out from then on, and said to be."""
     rates: dict[str, list[float]] = {}
-    costs: list[dict[str, Spent]] = []
+    costs: dict[str, list[dict[str, Spent]]] = {way: [] for way in WAYS}
     left = list(peers)
     for number in range(size.rounds):
-        with found.part(f"{OURS}, round {number + 1}"):
-            rate, cost = _ours(size, size.folder / f"ours{number}", postgres, rabbit)
-            rates.setdefault(OURS, []).append(rate)
-            costs.append(cost)
-            found.say(f"{OURS}: {rate:,.0f}/s; {_sum(cost):.2f} ms of CPU a task")
+        for way, roles in WAYS.items():
+            with found.part(f"{way}, round {number + 1}"):
+                rate, cost = _ours(size, size.folder / f"{roles[0]}{number}", postgres, rabbit, roles)
+                rates.setdefault(way, []).append(rate)
+                costs[way].append(cost)
+                found.say(f"{way}: {rate:,.0f}/s; {_sum(cost):.2f} ms of CPU a task")
         for peer in list(left):
             folder = size.folder / f"{peer.script.removesuffix('.py')}-{peers.index(peer)}-{number}"
             try:
@@ -93,14 +96,15 @@ def throughput(
     ours = statistics.median(rates.get(OURS, [0.0]))
     for name, seen in rates.items():
         median = statistics.median(seen)
-        ratio = "" if name == OURS or not ours else f"; we are {ours / median:.2f} times as fast"
-        bar = f"{BAR} times" if name != OURS else ""
+        ratio = "" if name in WAYS or not ours else f"; we are {ours / median:.2f} times as fast"
+        bar = f"{BAR} times" if name == str(HYPERQUEUE) else ""
         words = f"{median:,.0f} ({min(seen):,.0f}–{max(seen):,.0f}){ratio}"
         found.row(f"{size.tasks:,} no-op tasks, a second: {name}", bar, words, ours >= BAR * median or not bar)
-    _costs(found, costs)
+    for way, spent in costs.items():
+        _costs(found, way, spent)
 
 
-def _costs(found: Findings, costs: Sequence[dict[str, Spent]]) -> None:
+def _costs(found: Findings, way: str, costs: Sequence[dict[str, Spent]]) -> None:
     """CPU of each of our processes, the medians of the rounds."""
     whole = 0.0
     for part in PARTS:
@@ -108,10 +112,14 @@ def _costs(found: Findings, costs: Sequence[dict[str, Spent]]) -> None:
         if spent:
             user, system = (statistics.median(one[of] for one in spent) for of in (0, 1))
             whole += user + system
-            found.row(f"CPU a task: {part}", "", f"{user + system:.2f} ms (user {user:.2f}, system {system:.2f})")
+            found.row(
+                f"CPU a task, {way}: {part}", "", f"{user + system:.2f} ms (user {user:.2f}, system {system:.2f})"
+            )
     if whole:
         found.row(
-            "CPU a task: all of ours", "", f"{whole:.2f} ms; the broker, the database and the commands come on top"
+            f"CPU a task, {way}: all of ours",
+            "",
+            f"{whole:.2f} ms; the broker, the database and the commands come on top",
         )
 
 
@@ -119,10 +127,12 @@ def _sum(cost: dict[str, Spent]) -> float:
     return sum(spent.both for spent in cost.values())
 
 
-def _ours(size: Size, folder: Path, postgres: PrivatePostgres, rabbit: PrivateRabbit) -> tuple[float, dict[str, Spent]]:
+def _ours(
+    size: Size, folder: Path, postgres: PrivatePostgres, rabbit: PrivateRabbit, roles: Sequence[str]
+) -> tuple[float, dict[str, Spent]]:
     """From the submission until the client knows that the last one has ended."""
     with durable(folder, postgres, rabbit) as system:
-        system.start()
+        system.start(*roles)
         client = system.client()
         system.worker(size.slots)
         client.wait(client.tasks_create({"command": "true"} for _ in range(2 * size.slots)), timeout=60)
