@@ -434,10 +434,11 @@ class State:
             heappop(self._ready[batch])
         return task
 
-    def soon(self, batch: str, most: int) -> list[int]:
-        """Tasks of a batch's queue that will probably be taken out soon: a hint, which costs nothing to give."""
-        ids = [place & _ID for place in self._ready.get(batch, ())[:most]]
-        return [id for id in ids if (task := self.tasks.get(id)) is not None and task.ready]
+    def soon(self, task: Task, most: int) -> list[int]:
+        """Those of the next tasks that wait as this one did: they are likely to be taken out next. A hint."""
+        near = (self.tasks.get(id) for id in range(task.id + 1, task.id + 1 + most))
+        wanted = (True, task.batch, task.priority)
+        return [one.id for one in near if one is not None and (one.ready, one.batch, one.priority) == wanted]
 
     def requeue(self, task: Task) -> None:
         self._queue(task)

@@ -22,7 +22,7 @@ TYPES: Final = ("task-created", "task-edited")
 MOST_KEPT: Final = 20_000
 MOST_CHARS: Final = 16_000_000
 SOON: Final = 255
-"""So many tasks of a batch are read together with the first that is not known: where many wait, they are next."""
+"""Of so many tasks behind one that is not known, those that wait are read with it: where many wait, they are next."""
 
 Texts = dict[str, Any]
 
@@ -40,8 +40,8 @@ class KnownTexts:
         wanted = {to.message.task for to in outcome.messages if isinstance(to.message, Assign)}
         missing = [task for task in sorted(wanted) if task not in self._kept]
         if missing:
-            batches = {known.batch: None for task in missing if (known := state.tasks.get(task))}
-            soon = {task for batch in batches for task in state.soon(batch, SOON)}
+            first = (known for task in missing if (known := state.tasks.get(task)) is not None)
+            soon = {other for task in first for other in state.soon(task, SOON)}
             await self._read(journal, clock, [*missing, *sorted(soon.difference(missing, self._kept))])
         return {task: text for task in wanted if (text := self._forget(task)) is not None}
 
