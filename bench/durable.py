@@ -5,6 +5,7 @@ What the broker and the database write goes to the disk that TMPDIR is on, work 
 
 from __future__ import annotations
 
+import secrets
 import signal
 import time
 from collections.abc import Iterator, Mapping
@@ -40,7 +41,8 @@ class Durable(Embedded):
     """They share a machine with their workers and the services."""
 
     def __init__(self, folder: Path, postgres: PrivatePostgres, rabbit: PrivateRabbit) -> None:
-        super().__init__(folder, SCITQ_STORE=postgres.create_database(), SCITQ_BUS=rabbit.url)
+        prefix = f"scitq_{secrets.token_hex(4)}"  # several share a broker
+        super().__init__(folder, SCITQ_STORE=postgres.create_database(), SCITQ_BUS=rabbit.url, SCITQ_BUS_PREFIX=prefix)
         self.parts: dict[str, Process] = {}
         self._http: httpx.Client | None = None
 

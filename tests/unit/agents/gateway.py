@@ -67,6 +67,7 @@ class Gateway:
         self.assigns = True
         self.keeps_output = True
         self.loses_output = False  # behind the connection, which stands
+        self.lost = 0  # chunks
         self.changed = asyncio.Event()
         self._connection: ServerConnection | None = None
         self._frames = 0
@@ -173,6 +174,7 @@ class Gateway:
         if self.closes_with is not None:
             return await connection.close(*self.closes_with)
         if isinstance(frame, bytes):
+            self.lost += self.loses_output
             return None if self.loses_output else await self._take_chunk(connection, parse_chunk(frame))
         message = parse_from_agent(frame.encode())
         self.frames.append(type(message).__name__)

@@ -131,7 +131,7 @@ def test_output_that_got_lost_behind_the_connection_is_sent_again(
         for id in range(1, 9):  # more than may be under way: what is lost must not hold up the rest for ever
             gateway.give(id, f"sh -c 'echo {id}; echo error {id} >&2'")
         async with talking(tmp_path, gateway):
-            await gateway.until(lambda: gateway.heartbeats and 1 in gateway.heartbeats[-1].held)
+            await gateway.until(lambda: gateway.lost)
             count = len(gateway.heartbeats)
             await gateway.until(lambda: len(gateway.heartbeats) > count + 5)
             gateway.loses_output = False
