@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any, Final
 
 from tests.e2e.real import Real
@@ -65,6 +66,27 @@ class Load:
         if self._failure is not None:
             raise self._failure
 
+    def _expected(self, number: int) -> dict[str, str]:
+        name = self._called(number)
+        stdout = "".join(f"{name} äöü {line}\n" for line in range(self.LINES))
+        return {"output": stdout, "error": f"{name} done\n"}
+
+    def _printed(self) -> dict[int, dict[str, Any]]:
+        """The latest execution of each task. What was lost of their output is sent again some seconds later."""
+        found: dict[int, dict[str, Any]] = {}
+
+        def is_there() -> bool:
+            found.update((one["task_id"], one) for one in self._real.patient.executions(task_id=self.ids, latest=True))
+            return all(
+                found[id][kind] == text
+                for number, id in enumerate(self.ids)
+                for kind, text in self._expected(number).items()
+            )
+
+        with suppress(AssertionError):  # `wrong` says which
+            eventually(is_there, "all that was printed is there", STUCK_S)
+        return found
+
     def wrong(self) -> Iterator[str]:
         """When all of it has ended: what is not as it must be."""
         self.reach(self.tasks)
@@ -72,15 +94,13 @@ class Load:
         statuses = self._real.patient.wait(self.ids, timeout=240)
         if len(set(self.ids)) != self.tasks or self.done != self.tasks:
             yield f"{self.tasks} tasks, {len(set(self.ids))} ids, {self.done} effects"
-        executions = {one["task_id"]: one for one in self._real.patient.executions(task_id=self.ids, latest=True)}
+        executions = self._printed()
         for number, id in enumerate(self.ids):
             if statuses[id] != "succeeded":
                 yield f"task {id} is {statuses[id]}"
             effect = self._effects / str(number)
             if not effect.exists() or effect.read_text() != f"{number}\n":
                 yield f"task {id} had its effect {len(effect.read_text().split()) if effect.exists() else 0} times"
-            name = self._called(number)
-            stdout = "".join(f"{name} äöü {line}\n" for line in range(self.LINES))
-            for kind, expected in (("output", stdout), ("error", f"{name} done\n")):
+            for kind, expected in self._expected(number).items():
                 if (found := executions[id][kind]) != expected:
                     yield f"{kind} of task {id} is {found!r}"
