@@ -24,7 +24,7 @@ from bench.real import OURS, Size, latency, throughput, work_folder
 from bench.table import Findings
 from tests.services.postgres import PrivatePostgres
 from tests.services.rabbitmq import PrivateRabbit
-from tests.services.scitq import eventually
+from tests.services.waiting import eventually
 
 LATENCIES = 50
 

@@ -18,7 +18,8 @@ import psutil
 
 from tests.services.postgres import PrivatePostgres
 from tests.services.rabbitmq import PrivateRabbit
-from tests.services.scitq import Embedded, Process, eventually, living_in
+from tests.services.scitq import Embedded, Process, living_in
+from tests.services.waiting import eventually
 
 ROLES: Final = ("engine", "projections", "web")
 WHOLE: Final = "server"

@@ -30,7 +30,7 @@ from bench.past import write_past
 from bench.real import work_folder
 from bench.table import Findings
 from scitq.lib import Server
-from tests.services.scitq import eventually
+from tests.services.waiting import eventually
 
 SLOTS: Final = 4
 FEW: Final = 10_000

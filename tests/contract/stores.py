@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import TypeVar
 
 import orjson
 import sqlalchemy as sa
@@ -16,7 +14,6 @@ from scitq.store.chain import ERASES
 from scitq.store.journal import Journal, open_journal
 from tests.simulation.memory_journal import MemoryJournal
 
-T = TypeVar("T")
 AnyJournal = Journal | MemoryJournal
 TTL_S = 60.0
 START = 1_700_000_000_000_000
@@ -99,12 +96,3 @@ def sealed(
         link, position=position, stream=stream, version=version, type=type, schema=1, time=START + position,
         actor="alice", command=position, cause=0, epoch=epoch, mark=None, payload=payload,
     )  # fmt: skip
-
-
-def eventually(probe: Callable[[], T | None], within_s: float = 20.0) -> T:
-    """What `probe` gives as soon as it gives something."""
-    deadline = time.monotonic() + within_s
-    while (found := probe()) is None:
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.01)
-    return found

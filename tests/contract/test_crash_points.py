@@ -23,8 +23,9 @@ from scitq.store import journal as journal_module
 from scitq.store.chain import verify
 from scitq.store.database import nothing
 from scitq.store.journal import APPEND_POINTS, Journal, open_journal
-from tests.contract.stores import Engine, Store, eventually
+from tests.contract.stores import Engine, Store
 from tests.services.cut import CutAtCommit
+from tests.services.waiting import eventually
 
 CHILDREN = multiprocessing.get_context("forkserver")
 CHILDREN.set_forkserver_preload(["tests.contract.test_crash_points"])

@@ -8,7 +8,8 @@ import pytest
 from scitq.domain.envelope import Append, Erasure
 from scitq.errors import LeaseLost, StoreError, VersionConflict
 from scitq.store.chain import EMPTY, verify
-from tests.contract.stores import START, TTL_S, Engine, Store, eventually, sealed
+from tests.contract.stores import START, TTL_S, Engine, Store, sealed
+from tests.services.waiting import eventually
 
 # --- the lease ---------------------------------------------------------------------------------------------------
 

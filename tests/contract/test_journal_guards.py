@@ -14,7 +14,8 @@ from scitq.errors import LeaseLost, SchemaMismatch, StoreError, StoreFull, Store
 from scitq.store.chain import EMPTY, verify
 from scitq.store.database import nothing
 from scitq.store.journal import Journal, open_journal, wall_clock
-from tests.contract.stores import Engine, Store, eventually
+from tests.contract.stores import Engine, Store
+from tests.services.waiting import eventually
 
 BLOB = {"sqlite": "zeroblob(32)", "postgres": "decode(repeat('00', 32), 'hex')"}
 ROW = "({position}, '{stream}', {version}, 'task-created', 1, 1, 'a', 1, 0, {blob}, {blob}, {blob})"

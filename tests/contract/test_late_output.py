@@ -14,8 +14,9 @@ from scitq.bus import Bus
 from scitq.bus.local import LocalBus
 from scitq.web import executions, outputs
 from tests.contract.test_bus import rabbit_bus
+from tests.services.waiting import eventually
 from tests.unit.web import site as sites
-from tests.unit.web.site import Site, eventually, running
+from tests.unit.web.site import Site, running
 
 READ = (
     ("/executions/{}/stdout", "begin end"),

@@ -14,7 +14,7 @@ from typing import Any
 from scitq.agents import processes
 from scitq.agents.shim_client import ShimClient
 from scitq.agents.workshop import part_of
-from tests.e2e.shims import eventually
+from tests.services.waiting import eventually
 from tests.unit.agents.gateway import TOKEN, Gateway
 
 _PROGRAM = """

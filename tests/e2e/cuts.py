@@ -23,7 +23,8 @@ from scitq.lib import Server
 from tests.services.namespaces import Network, network
 from tests.services.postgres import PrivatePostgres
 from tests.services.rabbitmq import PrivateRabbit
-from tests.services.scitq import Machine, Process, end_all_in, eventually
+from tests.services.scitq import Machine, Process, end_all_in
+from tests.services.waiting import eventually
 
 PORT: Final = 5000
 AMQP: Final = 5672

@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import Any, Final
 
 from tests.e2e.real import Real
-from tests.services.scitq import eventually
+from tests.services.waiting import eventually
 
 STUCK_S: Final = 90.0
 

@@ -28,8 +28,9 @@ from tests.conftest import miss
 from tests.services.postgres import PostgresMissing, PrivatePostgres
 from tests.services.rabbit_programs import RabbitMissing
 from tests.services.rabbitmq import PrivateRabbit
-from tests.services.scitq import Embedded, eventually
+from tests.services.scitq import Embedded
 from tests.services.units import Unit
+from tests.services.waiting import eventually
 from tests.simulation.invariants import INVARIANTS
 
 SLOTS: Final = 4

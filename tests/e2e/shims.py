@@ -4,28 +4,16 @@ from __future__ import annotations
 
 import os
 import signal
-import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from scitq.agents import processes
 from scitq.agents.core import Exit
 from scitq.agents.shim_client import Command, ShimClient, shell
+from tests.services.waiting import eventually
 
-T = TypeVar("T")
 ENV = {"PATH": "/usr/bin:/bin", "HOME": "/"}
 DEADLINE_S = 30.0
-
-
-def eventually(look: Callable[[], T | None], what: str = "what was waited for") -> T:
-    """What a condition yields once it holds."""
-    deadline = time.monotonic() + DEADLINE_S
-    while time.monotonic() < deadline:
-        if found := look():
-            return found
-        time.sleep(0.005)
-    raise AssertionError(f"{what} did not come to be")
 
 
 class Bench:

@@ -23,7 +23,8 @@ from sqlalchemy import Connection, NullPool, create_engine, text
 from tests.services.cut import Wire
 from tests.services.postgres import PrivatePostgres
 from tests.services.rabbitmq import PrivateRabbit
-from tests.services.scitq import Embedded, embedded, eventually
+from tests.services.scitq import Embedded, embedded
+from tests.services.waiting import eventually
 
 HEALED_S: Final = 90.0
 DEADLINE_S: Final = 14.0

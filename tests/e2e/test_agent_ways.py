@@ -15,7 +15,8 @@ import pytest
 from scitq.bus.rabbit_admin import BrokerUsers
 from scitq.lib import Server
 from tests.services.rabbitmq import PrivateRabbit
-from tests.services.scitq import Embedded, Process, embedded, eventually, living_in
+from tests.services.scitq import Embedded, Process, embedded, living_in
+from tests.services.waiting import eventually
 
 OFTEN = "SCITQ_CAMPAIGN" in os.environ
 WAYS = ("gateway", "amqp")

@@ -12,7 +12,8 @@ from typing import Any
 
 from scitq.lib import Server
 from tests.services.postgres import PrivatePostgres
-from tests.services.scitq import Machine, embedded, eventually
+from tests.services.scitq import Machine, embedded
+from tests.services.waiting import eventually
 
 INSTALL = Path(__file__).resolve().parents[2] / "docs" / "install.md"
 POSTGRES_BIN = max(Path("/usr/lib/postgresql").glob("*/bin"), default=Path("/usr/bin"))

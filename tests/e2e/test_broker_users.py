@@ -33,7 +33,7 @@ from scitq.bus.rabbitmq import RabbitBus
 from scitq.domain import worker as wk
 from scitq.errors import BusUnavailable
 from tests.services.rabbitmq import PrivateRabbit
-from tests.services.scitq import eventually
+from tests.services.waiting import eventually
 from tests.unit.web import site as web
 from tests.unit.web.site import Site as WebSite
 

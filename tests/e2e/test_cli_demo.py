@@ -9,7 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.services.scitq import eventually, living_in
+from tests.services.scitq import living_in
+from tests.services.waiting import eventually
 
 DEMO = [sys.executable, "-m", "scitq.cli.demo"]
 

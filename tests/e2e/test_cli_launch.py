@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.services.scitq import Embedded, embedded, eventually
+from tests.services.scitq import Embedded, embedded
+from tests.services.waiting import eventually
 
 LAUNCH = [sys.executable, "-m", "scitq.cli.launch"]
 

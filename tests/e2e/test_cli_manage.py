@@ -19,7 +19,8 @@ import pytest
 
 from scitq.bootstrap.roles import ROLES
 from scitq.lib import Server
-from tests.services.scitq import Embedded, embedded, eventually
+from tests.services.scitq import Embedded, embedded
+from tests.services.waiting import eventually
 
 MANAGE = [sys.executable, "-m", "scitq.cli.manage"]
 Client = Server[dict[str, Any]]

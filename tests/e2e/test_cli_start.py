@@ -15,7 +15,8 @@ import pytest
 from scitq.config.values import Token
 from scitq.credentials import Credentials
 from tests.services.processes import free_ports
-from tests.services.scitq import Embedded, Machine, Process, embedded, eventually
+from tests.services.scitq import Embedded, Machine, Process, embedded
+from tests.services.waiting import eventually
 
 INVITATION = "scitq1.i.forged-forged-forged-forged"
 

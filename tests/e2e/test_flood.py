@@ -8,7 +8,8 @@ from pathlib import Path
 
 import httpx
 
-from tests.services.scitq import Embedded, Process, embedded, eventually
+from tests.services.scitq import Embedded, Process, embedded
+from tests.services.waiting import eventually
 
 MEGABYTE = 1_000_000
 FLOOD = "head -c 200000000 /dev/zero | tr '\\0' 'x'"

@@ -11,7 +11,8 @@ from threading import Event
 import pytest
 
 from scitq.errors import ServerError
-from tests.services.scitq import embedded, eventually
+from tests.services.scitq import embedded
+from tests.services.waiting import eventually
 
 TASKS = 30_000
 

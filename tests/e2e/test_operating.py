@@ -9,7 +9,8 @@ import pika
 
 from tests.services.postgres import PrivatePostgres
 from tests.services.rabbitmq import PrivateRabbit
-from tests.services.scitq import embedded, eventually
+from tests.services.scitq import embedded
+from tests.services.waiting import eventually
 
 
 def test_two_servers_on_one_broker_are_looked_after_apart(

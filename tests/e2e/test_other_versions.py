@@ -12,7 +12,8 @@ import pytest
 
 import scitq
 from tests.e2e.future import VERSION
-from tests.services.scitq import Embedded, Process, embedded, eventually
+from tests.services.scitq import Embedded, Process, embedded
+from tests.services.waiting import eventually
 
 OURS = "scitq.1"
 BOTH = f"scitq.2,{OURS}"

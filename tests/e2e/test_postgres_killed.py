@@ -11,8 +11,9 @@ from scitq.errors import OutcomeUnknown, StoreUnavailable
 from scitq.store.chain import verify
 from scitq.store.journal import Journal, open_journal
 from scitq.store.upgrade import upgrade
-from tests.contract.stores import Engine, eventually
+from tests.contract.stores import Engine
 from tests.services.postgres import PrivatePostgres
+from tests.services.waiting import eventually
 
 KILLS = 20 if os.environ.get("SCITQ_CAMPAIGN") else 5
 AMONG = 40  # a kill comes after so many acknowledged appends since the last one
@@ -48,7 +49,7 @@ class Load(threading.Thread):
     def go_on_for(self, appends: int) -> None:
         """Wait until so many more are acknowledged."""
         goal = len(self.acknowledged) + appends
-        eventually(lambda: True if len(self.acknowledged) >= goal or self.failure else None, 60)
+        eventually(lambda: len(self.acknowledged) >= goal or self.failure, f"{goal} appends")
         assert self.failure is None
 
     def send(self, journal: Journal, turn: Append) -> None:

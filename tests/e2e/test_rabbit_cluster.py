@@ -14,7 +14,8 @@ import pytest
 from tests.e2e.test_rabbit_faults import AMONG, Traffic, opened, wait_for
 from tests.services.postgres import PrivatePostgres
 from tests.services.rabbit_cluster import RabbitCluster
-from tests.services.scitq import embedded, eventually
+from tests.services.scitq import embedded
+from tests.services.waiting import eventually
 
 pytestmark = pytest.mark.skipif("SCITQ_CAMPAIGN" not in os.environ, reason="part of the campaign: SCITQ_CAMPAIGN=20")
 ROUNDS = 3

@@ -14,7 +14,7 @@ from scitq.bus.rabbitmq import RabbitBus
 from scitq.errors import Malformed
 from tests.conftest import miss
 from tests.services.rabbitmq import PrivateRabbit
-from tests.services.scitq import eventually
+from tests.services.waiting import eventually
 
 SOON_S = 60.0
 AWAITED = "it has not answered yet"

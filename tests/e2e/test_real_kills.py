@@ -21,8 +21,8 @@ from scitq.domain.wire import Recorded, recorded
 from tests.e2e.load import Load
 from tests.e2e.real import Real, real_system
 from tests.services.figures import note
-from tests.services.scitq import eventually
 from tests.services.units import Unit
+from tests.services.waiting import eventually
 
 KINDS = ("engine", "web", "projections", "agent", "broker", "database", "wiped broker", "stopped database")
 CAMPAIGN = int(os.environ.get("SCITQ_CAMPAIGN", "0"))

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from tests.services.postgres import PrivatePostgres
 from tests.services.rabbitmq import PrivateRabbit
-from tests.services.scitq import embedded, eventually
+from tests.services.scitq import embedded
+from tests.services.waiting import eventually
 
 
 def settings(postgres: PrivatePostgres, rabbitmq: PrivateRabbit) -> dict[str, str]:

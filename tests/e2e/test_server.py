@@ -17,7 +17,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.services.scitq import Embedded, Machine, embedded, eventually, living_in
+from tests.services.scitq import Embedded, Machine, embedded, living_in
+from tests.services.waiting import eventually
 
 LONG_S = 20.0
 GATEWAY = "/workers/gateway"

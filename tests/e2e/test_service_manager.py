@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from scitq.bootstrap import service
-from tests.services.scitq import embedded, eventually
+from tests.services.scitq import embedded
+from tests.services.waiting import eventually
 
 
 class Manager:

@@ -14,7 +14,8 @@ from scitq.agents import processes
 from scitq.agents.shim_client import ShimClient
 from scitq.agents.shim_run import Told
 from scitq.agents.shim_runs import Runs
-from tests.e2e.shims import ENV, Bench, code_of, codes, ends, eventually, pids_of, printed, prints
+from tests.e2e.shims import ENV, Bench, code_of, codes, ends, pids_of, printed, prints
+from tests.services.waiting import eventually
 
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 

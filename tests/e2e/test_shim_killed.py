@@ -19,7 +19,8 @@ from scitq.agents.core import Exit
 from scitq.agents.journal import Journal
 from scitq.agents.shim_client import ShimClient
 from scitq.errors import ShimUnavailable
-from tests.e2e.shims import Bench, code_of, codes, ends, eventually, kill_shim, lost, pids_of, printed, prints
+from tests.e2e.shims import Bench, code_of, codes, ends, kill_shim, lost, pids_of, printed, prints
+from tests.services.waiting import eventually
 
 WAITS = "echo ready; while [ ! -e go ]; do sleep 0.01; done; echo done; exit 3"
 

@@ -15,7 +15,7 @@ from tests.e2e.short import HEALED_S, Place, growth, place
 from tests.services.figures import note
 from tests.services.postgres import PostgresMissing
 from tests.services.rabbit_programs import RabbitMissing
-from tests.services.scitq import eventually
+from tests.services.waiting import eventually
 
 CAMPAIGN = bool(os.environ.get("SCITQ_CAMPAIGN"))
 HAMMER_S = 60.0 if CAMPAIGN else 2.0

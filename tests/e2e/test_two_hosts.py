@@ -9,7 +9,8 @@ from pathlib import Path
 
 from tests.conftest import miss
 from tests.services.namespaces import NamespacesMissing, two_machines
-from tests.services.scitq import Machine, end_all_in, eventually
+from tests.services.scitq import Machine, end_all_in
+from tests.services.waiting import eventually
 
 TASKS = 16
 CUT_S = 120.0 if "SCITQ_CAMPAIGN" in os.environ else 20.0

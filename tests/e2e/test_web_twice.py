@@ -18,7 +18,8 @@ from tests.services.balancer import Balancer
 from tests.services.postgres import PrivatePostgres
 from tests.services.processes import free_ports
 from tests.services.rabbitmq import PrivateRabbit
-from tests.services.scitq import Embedded, Machine, Process, embedded, eventually
+from tests.services.scitq import Embedded, Machine, Process, embedded
+from tests.services.waiting import eventually
 
 TOKEN = "a-token-that-all-processes-share"
 

@@ -15,7 +15,8 @@ import pytest
 from scitq.lib import Server
 from tests.conftest import miss
 from tests.services.namespaces import NamespacesMissing, two_machines
-from tests.services.scitq import Machine, embedded, end_all_in, eventually, living_in
+from tests.services.scitq import Machine, embedded, end_all_in, living_in
+from tests.services.waiting import eventually
 
 Client = Server[dict[str, Any]]
 LINES = 200

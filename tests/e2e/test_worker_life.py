@@ -6,7 +6,8 @@ import signal
 from collections import Counter
 from pathlib import Path
 
-from tests.services.scitq import embedded, eventually, living_in
+from tests.services.scitq import embedded, living_in
+from tests.services.waiting import eventually
 
 
 def test_a_worker_that_is_started_before_its_servers_first_start_joins_it(tmp_path: Path) -> None:

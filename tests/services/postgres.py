@@ -12,28 +12,23 @@ import pwd
 import shutil
 import signal
 import subprocess
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from sqlalchemy import NullPool, create_engine
 from sqlalchemy.exc import OperationalError
 
-from tests.services.processes import free_ports, holds_within, kill_with_children
+from tests.services.private import PrivateService, ServiceFailed
+from tests.services.processes import free_ports
+from tests.services.waiting import holds_within
 
 SUPERUSER = "scitq"
 START_S = 60.0  # a start after a crash replays the write-ahead log first
-STOP_S = 20.0
 
 
 class PostgresMissing(Exception):
     """No PostgreSQL server programs on this machine; `make setup` installs them."""
-
-
-class PostgresFailed(Exception):
-    """A server that did not come up; the text ends with its log."""
 
 
 def find_programs() -> Path:
@@ -47,18 +42,23 @@ def find_programs() -> Path:
     return Path(on_path).resolve().parent
 
 
-class PrivatePostgres:
-    """One server. `kill()` and `start()` keep its data and its port, hence every URL it has given out."""
+class PrivatePostgres(PrivateService):
+    """One server. `kill()` and `start()` keep its data and its port, hence every URL it has given out.
+
+    `stop()` is a fast shutdown: open transactions are rolled back, a checkpoint is written. With SIGQUIT an immediate
+    one, as by `pg_ctl -m immediate`: nothing is.
+    """
+
+    name = "PostgreSQL"
+    stopping = signal.SIGINT
 
     def __init__(self, settings: Mapping[str, str] | None = None) -> None:
         self._programs = find_programs()
         self._settings = dict(settings or {})
-        self._process: subprocess.Popen[bytes] | None = None
+        super().__init__("scitq-postgres-")
         self._numbers = itertools.count(1)
         self._identity = _unprivileged()
-        self._folder = Path(tempfile.mkdtemp(prefix="scitq-postgres-"))
         self._data = self._folder / "data"
-        self._log = self._folder / "log"
         self.port = free_ports(1)[0]
         if "user" in self._identity:
             os.chown(self._folder, self._identity["user"], self._identity["group"])
@@ -68,19 +68,6 @@ class PrivatePostgres:
         except BaseException:
             self.close()
             raise
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.close()
-
-    @property
-    def pid(self) -> int:
-        """The postmaster's."""
-        if self._process is None:
-            raise PostgresFailed("the server is not running")
-        return self._process.pid
 
     @property
     def url(self) -> str:
@@ -110,32 +97,7 @@ class PrivatePostgres:
                 **self._identity,
             )  # fmt: skip
         if not holds_within(START_S, self._answers):
-            raise PostgresFailed(f"PostgreSQL does not answer after {START_S:.0f} s:\n{self._log_end()}")
-
-    def kill(self) -> None:
-        """The crash: SIGKILL to the postmaster. Returns when it and all its children are gone."""
-        if self._process is None:
-            return
-        process, self._process = self._process, None
-        if survivors := kill_with_children(process):
-            raise PostgresFailed(f"children of the killed postmaster live on: {survivors}")
-
-    def stop(self, number: int = signal.SIGINT) -> None:
-        """A fast shutdown: open transactions are rolled back, a checkpoint is written. With SIGQUIT an immediate one,
-        as by `pg_ctl -m immediate`: nothing is."""
-        if self._process is None:
-            return
-        self._process.send_signal(number)
-        try:
-            self._process.wait(STOP_S)
-        except subprocess.TimeoutExpired:
-            self.kill()
-        self._process = None
-
-    def close(self) -> None:
-        """Stops the server and removes its data. For good."""
-        self.stop()
-        shutil.rmtree(self._folder, ignore_errors=True)
+            raise ServiceFailed(f"PostgreSQL does not answer after {START_S:.0f} s:\n{self._log_end()}")
 
     def _url(self, database: str) -> str:
         return f"postgresql+psycopg2://{SUPERUSER}@127.0.0.1:{self.port}/{database}"
@@ -145,12 +107,10 @@ class PrivatePostgres:
         command += ["--no-sync", "--encoding=UTF8", "--locale=C"]
         done = subprocess.run(command, capture_output=True, text=True, cwd="/", check=False, **self._identity)
         if done.returncode != 0:
-            raise PostgresFailed(f"initdb failed:\n{done.stderr}")
+            raise ServiceFailed(f"initdb failed:\n{done.stderr}")
 
     def _answers(self) -> bool:
-        if self._process is not None and self._process.poll() is not None:
-            code, self._process = self._process.returncode, None
-            raise PostgresFailed(f"PostgreSQL ended with {code}:\n{self._log_end()}")
+        self._must_live()
         engine = create_engine(self.url, poolclass=NullPool)
         try:
             engine.connect().close()
@@ -159,9 +119,6 @@ class PrivatePostgres:
         finally:
             engine.dispose()
         return True
-
-    def _log_end(self) -> str:
-        return self._log.read_text(errors="replace")[-2000:] if self._log.exists() else "(no log)"
 
 
 def _unprivileged() -> dict[str, Any]:

@@ -6,11 +6,11 @@ import random
 import signal
 import socket
 import subprocess
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import psutil
+
+from tests.services.waiting import holds_within
 
 ALONE_S = 5.0
 END_S = 20.0
@@ -34,15 +34,6 @@ def free_ports(count: int) -> list[int]:
     finally:
         for probe in probes:
             probe.close()
-
-
-def holds_within(seconds: float, condition: Callable[[], bool]) -> bool:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.01)
-    return True
 
 
 def kill_with_children(process: subprocess.Popen[bytes]) -> list[psutil.Process]:

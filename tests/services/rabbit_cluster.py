@@ -6,7 +6,8 @@ from contextlib import ExitStack
 from types import TracebackType
 from typing import Self
 
-from tests.services.rabbitmq import PrivateRabbit, RabbitFailed, Shared
+from tests.services.private import ServiceFailed
+from tests.services.rabbitmq import PrivateRabbit, Shared
 
 NODES = 3
 
@@ -49,4 +50,4 @@ class RabbitCluster:
             name, _, where = line.partition("\t")
             if name == queue:
                 return next(node for node in self.nodes if node.node == where)
-        raise RabbitFailed(f"there is no queue {queue!r}, or nobody leads it")
+        raise ServiceFailed(f"there is no queue {queue!r}, or nobody leads it")

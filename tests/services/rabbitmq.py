@@ -11,22 +11,19 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-import signal
 import socket
 import subprocess
-import tempfile
 from collections.abc import Mapping
-from pathlib import Path
-from types import TracebackType
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 import httpx
 
-from tests.services.processes import free_ports, holds_within, kill_with_children
+from tests.services.private import PrivateService, ServiceFailed
+from tests.services.processes import free_ports
 from tests.services.rabbit_programs import find_programs
+from tests.services.waiting import holds_within
 
 START_S = 90.0
-STOP_S = 20.0
 COMMAND_S = 60.0
 KEPT = ("PATH", "LANG", "LC_ALL", "TMPDIR")
 QUIET = "+sbwt none +sbwtdcpu none +sbwtdio none"  # Erlang's schedulers spin while they wait, on cores of others
@@ -34,10 +31,6 @@ DENIED = ("transient_nonexcl_queues", "global_qos", "queue_master_locator", "ram
 """What later releases of RabbitMQ 4 do without. 4.0 does not start again without the first when it was killed with
 any queue in it: so that is denied to brokers only that are not killed (`strict`)."""
 GREETING = b"AMQP\0\0\x09\x01"
-
-
-class RabbitFailed(Exception):
-    """A broker that did not come up, or a command that it refused; the text ends with what it said."""
 
 
 class Shared(NamedTuple):
@@ -51,11 +44,13 @@ class Shared(NamedTuple):
         return cls(free_ports(1)[0], secrets.token_hex(16))
 
 
-class PrivateRabbit:
+class PrivateRabbit(PrivateService):
     """One broker. `kill()`, `start()` and `wipe()` keep its ports, hence its URLs.
 
     `shared`: what those of a cluster have in common. Each of them is then called `name`.
     """
+
+    name = "RabbitMQ"
 
     def __init__(
         self,
@@ -68,10 +63,8 @@ class PrivateRabbit:
         strict: bool = False,
     ) -> None:
         self._programs = find_programs()
-        self._process: subprocess.Popen[bytes] | None = None
+        super().__init__("scitq-rabbitmq-", self._programs.scratch)
         self._mapper: subprocess.Popen[bytes] | None = None
-        self._folder = Path(tempfile.mkdtemp(prefix="scitq-rabbitmq-", dir=self._programs.scratch))
-        self._log = self._folder / "log"
         self.port, self.tls_port, self._distribution_port, self._admin_port = free_ports(4)
         self._management, self._strict = management, strict
         self.node, self._shared = f"{name}@localhost", shared or Shared.new()
@@ -83,22 +76,6 @@ class PrivateRabbit:
         except BaseException:
             self.close()
             raise
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.close()
-
-    @property
-    def pid(self) -> int:
-        if self._process is None:
-            raise RabbitFailed("the broker is not running")
-        return self._process.pid
-
-    @property
-    def running(self) -> bool:
-        return self._process is not None
 
     @property
     def client_options(self) -> str:
@@ -132,7 +109,7 @@ class PrivateRabbit:
         """Starts the broker and returns when it answers. Does nothing to one that runs."""
         self.begin()
         if not holds_within(START_S, self._answers):
-            raise RabbitFailed(f"RabbitMQ does not answer after {START_S:.0f} s:\n{self._log_end()}")
+            raise ServiceFailed(f"RabbitMQ does not answer after {START_S:.0f} s:\n{self._log_end()}")
 
     def begin(self) -> None:
         """The same, without waiting for it."""
@@ -150,25 +127,6 @@ class PrivateRabbit:
                 cwd=self._folder,
             )  # fmt: skip
 
-    def kill(self) -> None:
-        """The crash: SIGKILL. Returns when the broker and all its children are gone."""
-        if self._process is None:
-            return
-        process, self._process = self._process, None
-        if survivors := kill_with_children(process):
-            raise RabbitFailed(f"children of the killed broker live on: {survivors}")
-
-    def stop(self) -> None:
-        """In order."""
-        if self._process is None:
-            return
-        self._process.send_signal(signal.SIGTERM)
-        try:
-            self._process.wait(STOP_S)
-        except subprocess.TimeoutExpired:
-            self.kill()
-        self._process = None
-
     def wipe(self) -> None:
         """Everything in it is lost, as when a machine is made anew: queues, exchanges, messages."""
         self.kill()
@@ -183,7 +141,7 @@ class PrivateRabbit:
             check=False,
         )  # fmt: skip
         if done.returncode != 0:
-            raise RabbitFailed(f"rabbitmqctl {words[0]} failed:\n{done.stdout}{done.stderr}")
+            raise ServiceFailed(f"rabbitmqctl {words[0]} failed:\n{done.stdout}{done.stderr}")
         return done.stdout
 
     def settle(self) -> None:
@@ -192,13 +150,11 @@ class PrivateRabbit:
         self.ctl("eval", "[dets:sync(T) || T <- dets:all()].")
 
     def close(self) -> None:
-        """Stops the broker and removes its folder. For good."""
-        self.stop()
+        super().close()
         if self._mapper is not None:
             self._mapper.kill()
             self._mapper.wait()
             self._mapper = None
-        shutil.rmtree(self._folder, ignore_errors=True)
 
     def _configure(self, settings: Mapping[str, str]) -> None:
         home, plugins = self._folder / "home", self._folder / "enabled_plugins"
@@ -257,17 +213,11 @@ class PrivateRabbit:
         ):  # fmt: skip
             done = subprocess.run(["openssl", *words], cwd=where, capture_output=True, text=True, check=False)
             if done.returncode != 0:
-                raise RabbitFailed(f"openssl {words[0]} failed:\n{done.stderr}")
+                raise ServiceFailed(f"openssl {words[0]} failed:\n{done.stderr}")
 
     def _answers(self) -> bool:
-        if self._process is not None and self._process.poll() is not None:
-            code, self._process = self._process.returncode, None
-            raise RabbitFailed(f"RabbitMQ ended with {code}:\n{self._log_end()}")
+        self._must_live()
         return _answers_at(self.port) and (not self._management or _listens_at(self._admin_port))
-
-    def _log_end(self) -> str:
-        said = [path for path in (self._log, *sorted((self._folder / "logs").glob("*.log"))) if path.exists()]
-        return "\n".join(path.read_text(errors="replace")[-2000:] for path in said) or "(no log)"
 
 
 def _listens_at(port: int) -> bool:

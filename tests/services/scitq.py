@@ -7,24 +7,16 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from scitq.lib import Server
 from tests.services.processes import free_ports
+from tests.services.waiting import eventually
 
 SOON_S = 60.0
 SCITQ = [sys.executable, "-m", "scitq"]
-
-
-def eventually(true: Callable[[], object], what: str, within_s: float = SOON_S) -> None:
-    """Wait for a condition, which is looked at often."""
-    deadline = time.monotonic() + within_s
-    while not true():
-        assert time.monotonic() < deadline, f"within {within_s} s: {what}"
-        time.sleep(0.01)
 
 
 class Machine:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -124,10 +124,3 @@ def hosts(folder: Path) -> Iterator[Hosts]:
     assert all(ended)
     assert system.failures == []
     assert threading.active_count() <= before
-
-
-def eventually(true: Callable[[], object]) -> None:
-    deadline = time.monotonic() + SOON_S
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)

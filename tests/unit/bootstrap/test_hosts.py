@@ -24,7 +24,8 @@ from scitq.projections import database, tasks
 from scitq.store.health import look_over
 from scitq.store.journal import Journal, open_journal
 from scitq.store.output import open_output
-from tests.unit.bootstrap.hosts import SOON_S, Agent, Hosts, command, eventually, hosts
+from tests.services.waiting import eventually
+from tests.unit.bootstrap.hosts import SOON_S, Agent, Hosts, command, hosts
 
 
 def test_a_command_is_answered_and_the_views_show_it(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from scitq.domain.snapshot import FINGERPRINT, load
 from scitq.domain.state import State
 from scitq.domain.wire import recorded
 from scitq.store.journal import open_journal
-from tests.services.scitq import eventually
+from tests.services.waiting import eventually
 from tests.unit.bootstrap.hosts import hosts
 
 

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
 
 import httpx
 import uvicorn
@@ -31,22 +29,13 @@ from scitq.web import enrol, events, gateway, outputs, ui
 from scitq.web.access import Access
 from scitq.web.app import create_app
 from scitq.web.services import Services
+from tests.services.waiting import eventually
 from tests.unit.projections.given import stream_of
 
-T = TypeVar("T")
 TOKEN = "the-token-of-this-server-0123456789"
 OURS = {"Authorization": f"Bearer {TOKEN}"}
 MODULES = (enrol, events, gateway, outputs, ui)
 START = 1_790_000_000_000_000
-
-
-def eventually(probe: Callable[[], T | None], within_s: float = 20.0) -> T:
-    """What `probe` gives as soon as it gives something."""
-    deadline = time.monotonic() + within_s
-    while not (found := probe()):
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.005)
-    return found
 
 
 class Site:

@@ -19,7 +19,8 @@ from scitq.domain.event_json import as_json
 from scitq.domain.wire import Event, Recorded, encode, seal_all
 from scitq.web import events
 from scitq.web.events import EventFeed
-from tests.unit.web.site import OURS, START, Site, eventually, running
+from tests.services.waiting import eventually
+from tests.unit.web.site import OURS, START, Site, running
 
 LIVE = {"Accept": "text/event-stream"}
 

@@ -27,7 +27,8 @@ from scitq.domain.output_wire import Chunk, Confirm, encode_chunk, encode_confir
 from scitq.domain.worker import Hello
 from scitq.errors import BusUnavailable
 from scitq.web import gateway
-from tests.unit.web.site import TOKEN, Site, eventually, running
+from tests.services.waiting import eventually
+from tests.unit.web.site import TOKEN, Site, running
 
 PROTOCOLS = [Subprotocol("scitq.1")]
 HELLO = encode_from_agent(AgentHello(Hello("node", "i1", 2, 0, ("Default",))))

@@ -12,7 +12,8 @@ import pytest
 
 from scitq.store.tally import CHUNK_BYTES
 from scitq.web import outputs, streaming
-from tests.unit.web.site import Site, eventually, running
+from tests.services.waiting import eventually
+from tests.unit.web.site import Site, running
 
 TEXT = "".join(f"line {at}: é € 😀\n" for at in range(1_000))
 BYTES = TEXT.encode()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import orjson
 import pytest
 
-from tests.unit.web.whole import BEARER, Whole, eventually
+from tests.services.waiting import eventually
+from tests.unit.web.whole import BEARER, Whole
 
 
 def aside(server: Whole, *bodies: bytes) -> dict[str, str]:

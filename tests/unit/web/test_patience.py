@@ -13,8 +13,9 @@ import pytest
 from scitq.errors import StoreUnavailable
 from scitq.web import commands, outputs, status, threads, views
 from scitq.web.commands import Commands
+from tests.services.waiting import eventually
 from tests.unit.web.site import running
-from tests.unit.web.whole import Whole, eventually, whole
+from tests.unit.web.whole import Whole, whole
 
 BUSY = threads.COUNT + 4
 

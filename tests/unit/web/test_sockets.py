@@ -17,7 +17,8 @@ from websockets.sync.client import connect
 from scitq.domain.requests import MOST_BYTES
 from scitq.projections import tasks
 from scitq.web import lists
-from tests.unit.web.whole import BEARER, Whole, eventually, whole
+from tests.services.waiting import eventually
+from tests.unit.web.whole import BEARER, Whole, whole
 
 
 @pytest.fixture(scope="module")

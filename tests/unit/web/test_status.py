@@ -13,7 +13,8 @@ from scitq.projections import catalog, database
 from scitq.projections.runner import POSITIONS
 from scitq.web import freshness, processes
 from scitq.web.routing import POSITION
-from tests.unit.web.whole import BEARER, Whole, eventually, whole
+from tests.services.waiting import eventually
+from tests.unit.web.whole import BEARER, Whole, whole
 
 
 def test_health_and_readiness_need_no_token(shared: Whole) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from scitq.web import shapes
 from scitq.web.routing import POSITION
-from tests.unit.web.site import eventually
+from tests.services.waiting import eventually
 from tests.unit.web.whole import BEARER, Whole
 
 

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
+from collections.abc import Coroutine, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -32,20 +31,12 @@ from scitq.web.access import Access
 from scitq.web.app import all_routes, create_app
 from scitq.web.routing import AnyRoute
 from scitq.web.services import Services
+from tests.services.waiting import eventually
 
 T = TypeVar("T")
 TOKEN: Final = "the-token-of-the-server-in-this-test"
 BEARER: Final = {"Authorization": f"Bearer {TOKEN}"}
 PEER: Final = "192.0.2.7"
-
-
-def eventually(probe: Callable[[], T | None], within_s: float = 20.0) -> T:
-    """What `probe` gives as soon as it gives something."""
-    deadline = time.monotonic() + within_s
-    while not (found := probe()):
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.002)
-    return found
 
 
 class Whole:
