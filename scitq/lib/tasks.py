@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Sized
 from typing import Any, Final, Literal
 
 from scitq.lib import portions
 from scitq.lib.events import Events
+from scitq.lib.progress import Wish, counting, watching
 from scitq.lib.shapes import given, id_of
 from scitq.lib.submitting import Submission
 from scitq.lib.verbs import R, Verbs
@@ -70,14 +71,16 @@ class Tasks(Verbs[R]):
         created: R = self._write("POST", "/tasks/", task)
         return created
 
-    def tasks_create(self, tasks: Iterable[Any], progress: Callable[[int], None] | None = None) -> list[int]:
+    def tasks_create(self, tasks: Iterable[Any], progress: Callable[[int], None] | bool | None = None) -> list[int]:
         """Submit many tasks, and give their ids in the same order.
 
         Each is a dict of the arguments of `task_create`, or a dataclass with them. `required_task_ids` may hold -1,
         -2, … for the first, second, … task of the list, as far as it comes before. `tasks` may be a generator, and
         have millions of them: they go in portions, two at a time. PartlyDone says what was created when one fails.
+        `progress` is told how many there are so far; without it, a terminal has a bar (True: also a log, False: none).
         """
-        return Submission(self._connection, progress).run(tasks)
+        with counting(progress, len(tasks) if isinstance(tasks, Sized) else None) as tell:
+            return Submission(self._connection, tell).run(tasks)
 
     def task_get(self, id: Any) -> R:
         """One task."""
@@ -140,22 +143,27 @@ class Tasks(Verbs[R]):
         self,
         task_ids: Iterable[Any],
         timeout: float | None = None,
-        on_progress: Callable[[Mapping[int, str]], None] | None = None,
+        on_progress: Wish = None,
     ) -> dict[int, str]:
         """Wait until each of these tasks has ended (succeeded, failed, deleted), and say how each stands.
 
         It is told by the server, so that it neither misses anything nor asks again and again. It also comes back
         after `timeout` seconds, or when all that is left waits for something that has failed: look at what it gives.
-        `on_progress` is called with the statuses when some have changed.
+        `on_progress` is called with the statuses when some have changed; without it, a terminal has a bar (True: also
+        lines in a log, False: nothing).
         """
-        return Waiting(self, [id_of(one) for one in task_ids], on_progress).run(timeout)
+        ids = [id_of(one) for one in task_ids]
+        with watching(on_progress, len(ids)) as tell:
+            return Waiting(self, ids, tell).run(timeout)
 
-    def join(self, task_list: Iterable[Any], retry: int = 1, check: bool = False) -> dict[str, int]:
+    def join(
+        self, task_list: Iterable[Any], retry: int = 1, check: bool = False, on_progress: Wish = None
+    ) -> dict[str, int]:
         """Wait for tasks, relaunching each that fails up to `retry` times; how many stand how in the end.
 
-        `check`: raise TasksFailed when not all have succeeded.
+        `check`: raise TasksFailed when not all have succeeded. `on_progress`: as of `wait`.
         """
-        return join(self, [id_of(one) for one in task_list], retry, check)
+        return join(self, [id_of(one) for one in task_list], retry, check, on_progress)
 
     def events(
         self, since: int = 0, follow: bool = True, stream: str | None = None, type: str | None = None

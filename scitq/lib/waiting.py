@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -14,6 +13,7 @@ from scitq.errors import Malformed, ServerError, TasksFailed, Unreachable
 from scitq.lib.connection import TRY_AGAIN
 from scitq.lib.events import Event, Events
 from scitq.lib.portions import MOST_TASKS
+from scitq.lib.progress import OnStatuses, Wish, watching
 
 if TYPE_CHECKING:
     from scitq.lib.tasks import Tasks
@@ -29,13 +29,13 @@ SAYS: Final = {
 }
 """What an event makes of the status of its task. After any other, the server is asked."""
 
+BLOCKED: Final = "task-blocked"
 DOUBT_S: Final = 0.5
 FIRST_LOOK_S: Final = 1.0
 LONGEST_LOOK_S: Final = 30.0
 MOST_LOOKED_AT: Final = 100_000
 
 T = TypeVar("T")
-OnProgress = Callable[[Mapping[int, str]], None]
 
 
 class _TimeIsOver(Exception):
@@ -49,14 +49,15 @@ class Waiting:
         self,
         server: Tasks[Any],
         ids: list[int],
-        on_progress: OnProgress | None = None,
+        on_progress: OnStatuses | None = None,
         again: Callable[[list[int]], set[int]] | None = None,
     ) -> None:
         self._server, self._connection = server, server._connection
         self._on_progress, self._again = on_progress, again
         self._statuses = dict.fromkeys(ids, "pending")
         self._open = set(ids)
-        self._look_pause_s, self._next_look = FIRST_LOOK_S, 0.0
+        self._look_pause_s, self._next_look, self._soonest_look = FIRST_LOOK_S, 0.0, 0.0
+        self._blocked = False
         self._end: float | None = None
 
     def run(self, timeout: float | None) -> dict[int, str]:
@@ -71,12 +72,27 @@ class Waiting:
         self._tell()
         if not self._open or self._in_vain():
             return
-        only = f"task-{next(iter(self._open))}" if len(self._open) == 1 else None
-        for events in Events(self._connection, stream=only).run(position, end=self._end):
+        while self._follow(position):
+            position = self._seen
+
+    def _follow(self, position: int) -> bool:
+        """Take what comes behind a position. True: something else is to be listened to from now on."""
+        stream = self._stream()
+        self._seen = position
+        for events in Events(self._connection, stream=stream).run(position, end=self._end):
+            if events:
+                self._seen = events[-1]["position"]
             if self._take(events):
                 self._tell()
             if not self._open or self._in_vain():
-                return
+                return False
+            if self._stream() != stream:
+                return True
+        return False
+
+    def _stream(self) -> str | None:
+        """One task alone is listened to alone, but what waits may come to wait in vain by what happens to others."""
+        return f"task-{next(iter(self._open))}" if len(self._open) == 1 and not self._held() else None
 
     def _begin(self) -> int:
         if not self._open:
@@ -103,6 +119,9 @@ class Waiting:
         changed = False
         for event in events:
             task = _task(event)
+            if event["type"] == BLOCKED:  # perhaps of one that ours wait for
+                self._connection.expect(event["position"])
+                self._blocked = True
             if task not in self._open:
                 continue
             changed = True
@@ -174,11 +193,23 @@ class Waiting:
         return None if self._end is None else max(0.0, self._end - time.monotonic())
 
     def _in_vain(self) -> bool:
-        """All that is left waits for something that has failed. It is looked up seldom: it takes some reading."""
-        if time.monotonic() < self._next_look or not all(self._statuses[task] in HELD for task in self._open):
+        """All that is left waits for something that has failed. It takes some reading: it is looked up when something
+        was blocked, together with what else was at that time, and otherwise seldom."""
+        began = time.monotonic()
+        if (began < self._next_look and not self._blocked) or not self._held():
             return False
-        self._next_look = time.monotonic() + self._look_pause_s
+        if self._blocked:
+            until = self._soonest_look if self._end is None else min(self._soonest_look, self._end)
+            time.sleep(max(0.0, until - began))
+            began = time.monotonic()
+        self._blocked = False
+        in_vain = self._open <= _blocked(self._with_what_they_need())
+        now = time.monotonic()
+        self._soonest_look, self._next_look = now + 5 * (now - began), now + self._look_pause_s
         self._look_pause_s = min(LONGEST_LOOK_S, self._look_pause_s * 2)
+        return in_vain
+
+    def _with_what_they_need(self) -> dict[int, dict[str, Any]]:
         rows: dict[int, dict[str, Any]] = {}
         todo = set(self._open)
         while todo and len(rows) < MOST_LOOKED_AT:
@@ -186,7 +217,10 @@ class Waiting:
             rows |= {row["task_id"]: row for row in found}
             waiting = [row for row in found if row["status"] == "waiting" and not row["blocked_by"]]
             todo = {other for row in waiting for other in row["required_task_ids"] or ()} - rows.keys()
-        return self._open <= _blocked(rows)
+        return rows
+
+    def _held(self) -> bool:
+        return all(self._statuses[task] in HELD for task in self._open)
 
     def _tell(self) -> None:
         if self._on_progress is not None:
@@ -215,7 +249,7 @@ def _blocked(rows: dict[int, dict[str, Any]]) -> set[int]:
     return blocked
 
 
-def join(server: Tasks[Any], ids: list[int], retry: int, check: bool) -> dict[str, int]:
+def join(server: Tasks[Any], ids: list[int], retry: int, check: bool, progress: Wish = None) -> dict[str, int]:
     """See `Server.join`."""
     if not ids:
         raise Malformed("there is no task to wait for")
@@ -228,15 +262,8 @@ def join(server: Tasks[Any], ids: list[int], retry: int, check: bool) -> dict[st
         refused = server.tasks_action("relaunch", chosen) if chosen else {}
         return set(chosen) - refused.keys()
 
-    shown = sys.stderr.isatty()
-    statuses = Waiting(server, ids, _show if shown else None, again).run(None)
-    if shown:
-        print(file=sys.stderr)
+    with watching(progress, len(left)) as tell:
+        statuses = Waiting(server, ids, tell, again).run(None)
     if check and any(status != "succeeded" for status in statuses.values()):
         raise TasksFailed(statuses)
     return dict(Counter(statuses.values()))
-
-
-def _show(statuses: Mapping[int, str]) -> None:
-    counts = ", ".join(f"{count} {status}" for status, count in sorted(Counter(statuses.values()).items()))
-    print(f"\r{len(statuses)} tasks: {counts}\x1b[K", end="", file=sys.stderr, flush=True)

@@ -259,6 +259,35 @@ def test_what_waits_in_vain_is_not_waited_for() -> None:
             server.join([1, 2, 3], retry=0, check=True)
 
 
+@pytest.mark.parametrize("ids", [[3], [3, 4]])
+def test_what_comes_to_wait_in_vain_is_noticed_when_it_does(ids: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """3 and 4 need 2, which was waiting for 1, which fails: no event tells of 3 or 4."""
+    monkeypatch.setattr("scitq.lib.waiting.FIRST_LOOK_S", 1_000.0)
+    world = World([event(1, 2, "task-blocked")], {2: "waiting", 3: "waiting", 4: "waiting"})
+    world.rows = {2: {"required_task_ids": [1]}, 3: {"required_task_ids": [2]}, 4: {"required_task_ids": [2]}}
+
+    def answer(asked: Asked) -> Said:
+        if asked.path.startswith("/events"):
+            world.rows[2]["blocked_by"] = ["task 1 failed"]
+        return world(asked)
+
+    with serving(answer) as there, Server(there.url) as server:
+        assert server.wait(ids, timeout=30) == dict.fromkeys(ids, "waiting")
+        assert not any("stream" in asked.path for asked in there.asked), "what happens to others would not be heard"
+
+
+def test_what_has_waited_is_listened_to_alone_once_it_runs() -> None:
+    world = World([event(1, 2, "execution-started"), event(2, 7, "execution-started")], {2: "waiting"})
+
+    def answer(asked: Asked) -> Said:
+        if "stream=task-2" in asked.path and len(world.log) == 2:
+            world.log.append(event(3, 2, "execution-succeeded"))
+        return world(asked)
+
+    with serving(answer) as there, Server(there.url) as server:
+        assert server.wait([2], timeout=30) == {2: "succeeded"}
+
+
 def test_waiting_stops_when_its_time_is_over() -> None:
     with serving(World([], {1: "running"})) as there, Server(there.url) as server:
         assert server.wait([1], timeout=0.2) == {1: "running"}
