@@ -45,6 +45,11 @@ MOST_AWAITED: Final = 16
 """Of a list, the output of so many executions at most, the newest, is waited for."""
 MISSING: Final = "X-Scitq-Missing"
 """So many bytes were printed and have not arrived, or not yet."""
+OFFSET: Final = "X-Scitq-Offset"
+"""The place of the first byte of the answer in all that was printed."""
+MOST_LINES: Final = 100_000
+MOST_LINE_BYTES: Final = 16 * 1024 * 1024
+"""Looked through for the last lines; where they are longer, they are not whole."""
 VIEWS_S, COALESCE_S = 0.2, 0.02
 MOST_FOLLOWED: Final = 200
 MEDIA: Final = "text/plain; charset=utf-8"
@@ -75,9 +80,11 @@ def _text_of_end(data: bytes, most: int, chars: int | None) -> str:
 
 
 class Wanted(forms.Form):
-    """Which part. `offset`: from that byte on; `tail`: so many bytes at the end; `follow`: until the execution ends."""
+    """Which part. `offset`: from that byte on; `tail`: so many bytes at the end; `lines`: so many lines of what is
+    there; `follow`: until the execution ends."""
 
     tail: Annotated[forms.Int, Ge(0), Le(2**62)] | None = None
+    lines: Annotated[forms.Int, Ge(0), Le(MOST_LINES)] | None = None
     offset: Annotated[forms.Int, Ge(0), Le(2**62)] | None = None
     follow: forms.Flag = False
 
@@ -96,18 +103,24 @@ async def _raw(call: Call, stream: int) -> Response:
     standing = await _standing(services, id, (stream,), wait=not wanted.follow)
     there = standing.size.bytes
     start = there - min(wanted.tail, there) if wanted.tail is not None else min(wanted.offset or 0, there)
+    if wanted.lines is not None:
+        start = max(start, await services.run(_last_lines, services, id, stream, there, wanted.lines))
     if wanted.follow:
         watch = services.part(OutputWatch)
         if watch.listeners >= MOST_FOLLOWED:
             raise unavailable(f"{MOST_FOLLOWED} outputs are followed already")
-        return Stream(_followed(services, watch, id, stream, wanted.offset or start), 200, HEADERS, MEDIA)
-    status, end, headers = 200, there, HEADERS | _told(standing)
+        start = max(start, wanted.offset or 0)  # what has that offset may not be there yet
+        sent = _followed(services, watch, id, stream, start)
+        return Stream(sent, 200, HEADERS | {OFFSET: str(start)}, MEDIA)
+    status, end, headers = 200, there, HEADERS | {OFFSET: str(start)} | _told(standing)
     header = call.request.headers.get("range")
     # What If-Range names we never gave out: then the whole is sent.
-    if header is not None and wanted.tail is None and wanted.offset is None and "if-range" not in call.request.headers:
+    whole = wanted.tail is None and wanted.lines is None and wanted.offset is None
+    if header is not None and whole and "if-range" not in call.request.headers:
         part = _part(header, there)
         if part is not None:
             status, (start, end) = 206, part
+            headers[OFFSET] = str(start)
             headers["Content-Range"] = f"bytes {start}-{end - 1}/{there}"
     headers["Content-Length"] = str(end - start)
     return Stream(_pieces(services, id, stream, start, end), status, headers, MEDIA)
@@ -220,6 +233,23 @@ def _look(services: Services, id: int, stream: int) -> Standing:
 
 def _read(services: Services, id: int, stream: int, start: int, length: int) -> bytes:
     return services.output().read(id, stream, start, length)
+
+
+def _last_lines(services: Services, id: int, stream: int, end: int, lines: int) -> int:
+    """Where the last so many lines begin; the last one may have no end yet."""
+    start, left = end, lines
+    while start > max(end - MOST_LINE_BYTES, 0):
+        begin = max(start - PIECE_BYTES, end - MOST_LINE_BYTES, 0)
+        data = _read(services, id, stream, begin, start - begin)
+        at = len(data) - 1 if start == end and data.endswith(b"\n") else len(data)
+        if lines == 0:
+            return end
+        while (at := data.rfind(b"\n", 0, at)) >= 0:
+            left -= 1
+            if left == 0:
+                return begin + at + 1
+        start = begin
+    return start
 
 
 # Live ------------------------------------------------------------------------------------------------------------
@@ -375,8 +405,10 @@ _RAW: Final = {
     416: Answer("The range begins behind the end"),
 }
 _DOC: Final = (
-    "`Range: bytes=` with one range is understood. `tail` gives so many bytes at the end, `offset` all from that byte "
-    "on, and with `follow` the answer goes on until the execution has ended."
+    "`Range: bytes=` with one range is understood. `tail` gives so many bytes at the end, `lines` so many lines, "
+    "`offset` all from that byte on, and with `follow` the answer goes on until the execution has ended. "
+    "`X-Scitq-Offset` says which byte is the first. Whoever has followed to the end, and wants to know whether that "
+    "was all, asks for the rest without `follow`: `X-Scitq-Missing`."
 )
 ROUTES = [
     Route("GET", "/executions/{execution_id}/stdout", "read", stdout, "What it printed", Wanted, _RAW, _DOC),

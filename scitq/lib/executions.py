@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator
 from typing import Any, Final, Literal
@@ -10,6 +11,10 @@ from scitq.errors import Unreachable
 from scitq.lib.shapes import given, id_of
 from scitq.lib.verbs import R, Verbs
 
+log = logging.getLogger(__name__)
+
+OFFSET: Final = "X-Scitq-Offset"
+MISSING: Final = "X-Scitq-Missing"
 SILENCE_S: Final = 60.0
 PAUSE_S: Final = 1.0
 LIVE: Final = frozenset({"pending", "accepted", "running"})
@@ -50,24 +55,39 @@ class Executions(Verbs[R]):
         self._write("POST", f"/executions/{_id(id)}/signals", {"signal": signal})
 
     def output(
-        self, id: Any, stream: Literal["stdout", "stderr"] = "stdout", follow: bool = False, start: int = 0
+        self,
+        id: Any,
+        stream: Literal["stdout", "stderr"] = "stdout",
+        follow: bool = False,
+        start: int = 0,
+        lines: int | None = None,
     ) -> Iterator[bytes]:
         """What an execution printed, byte by byte as it was; with `follow`, to its end as it comes.
 
-        A broken connection is opened again where it broke.
+        `lines`: of what is there already, only so many lines at the end. A broken connection is opened again where it
+        broke. What was printed and did not reach the server is told as a warning of `logging`.
         """
         heard = time.monotonic()
         while True:
             query = f"?offset={start}" + ("&follow=true" if follow else "")
+            query += "" if lines is None else f"&lines={lines}"
             headers = {"Accept": "*/*", "Accept-Encoding": "identity"}
             try:
                 with self._connection.stream(f"/executions/{_id(id)}/{stream}{query}", headers, SILENCE_S) as response:
+                    if lines is not None:
+                        start, lines = int(response.headers.get(OFFSET, start)), None
+                    missing = int(response.headers.get(MISSING, 0))
                     for piece in response.iter_raw():
                         heard = time.monotonic()
                         start += len(piece)
                         yield piece
-                if not follow or not self._lives(id):
+                if not follow:
+                    if missing:
+                        log.warning("%d bytes of what execution %d printed (%s) are missing", missing, _id(id), stream)
                     return
+                if not self._lives(id):
+                    follow = False  # to be told what is missing
+                    continue
                 time.sleep(PAUSE_S)  # the server ended it, because it ends itself
             except Unreachable:
                 if self.get_timeout is not None and time.monotonic() - heard > self.get_timeout:

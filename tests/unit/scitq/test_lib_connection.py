@@ -215,3 +215,27 @@ def test_output_is_read_on_where_the_connection_broke(monkeypatch: pytest.Monkey
     with serving(answer) as there, Server(there.url) as server:
         assert b"".join(server.output(3, "stderr", follow=True)) == whole
         assert there.asked[0].path == "/executions/3/stderr?offset=0&follow=true"
+
+
+def test_output_may_begin_with_its_last_lines_and_says_what_is_missing(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("scitq.lib.executions.PAUSE_S", 0.0)
+    whole = b"one\ntwo\nthree\n"
+
+    def answer(asked: Asked) -> Said:
+        if asked.path == "/executions/":
+            return Said([{"status": "succeeded"}])
+        query = dict(part.split("=") for part in asked.path.partition("?")[2].split("&"))
+        start = 4 if "lines" in query else int(query["offset"])
+        headers = {"X-Scitq-Offset": str(start)} | ({} if "follow" in query else {"X-Scitq-Missing": "7"})
+        return Said(headers=headers, pieces=[whole[start : start + 6 if "follow" in query else None]])
+
+    with serving(answer) as there, Server(there.url) as server:
+        assert b"".join(server.output(3, follow=True, lines=2)) == b"two\nthree\n"
+        assert [asked.path for asked in there.asked if "stdout" in asked.path] == [
+            "/executions/3/stdout?offset=0&follow=true&lines=2", "/executions/3/stdout?offset=10",
+        ]  # fmt: skip
+    assert [record.getMessage() for record in caplog.records] == [
+        "7 bytes of what execution 3 printed (stdout) are missing"
+    ]

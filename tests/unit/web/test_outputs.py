@@ -143,7 +143,32 @@ def test_the_end_can_be_had_alone(site: Site, printed: int, query: str, part: sl
     assert (answer.status_code, answer.content) == (200, BYTES[part])
 
 
-@pytest.mark.parametrize("query", ["tail=-1", "tail=x", "tail=1.5", "follow=maybe", "offset=-1", "head=1"])
+LINES = b"one\n\ntwo two\n" + b"x" * 100 + b"\nlast"
+
+
+@pytest.mark.parametrize("ends", [b"", b"\n"])
+@pytest.mark.parametrize("piece", [3, 7, outputs.PIECE_BYTES])
+def test_the_last_lines_can_be_had_alone(site: Site, piece: int, ends: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outputs, "PIECE_BYTES", piece)
+    execution = site.execution(next(ids))
+    site.ended(execution, site.print(execution, LINES + ends))
+    site.shown()
+    whole = (LINES + ends).splitlines(keepends=True)
+    for lines in range(8):
+        answer = get(site, f"/executions/{execution}/stdout?lines={lines}")
+        assert answer.content == b"".join(whole[max(5 - lines, 0) :])
+        assert int(answer.headers["X-Scitq-Offset"]) == len(LINES + ends) - len(answer.content)
+
+
+def test_a_line_without_an_end_is_not_looked_through_for_ever(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outputs, "MOST_LINE_BYTES", 10)
+    execution = site.execution(next(ids))
+    site.ended(execution, site.print(execution, LINES))
+    site.shown()
+    assert get(site, f"/executions/{execution}/stdout?lines=2").content == LINES[-10:]
+
+
+@pytest.mark.parametrize("query", ["tail=-1", "lines=-1", "tail=x", "tail=1.5", "follow=maybe", "offset=-1", "head=1"])
 def test_what_makes_no_sense_is_refused_in_words(site: Site, printed: int, query: str) -> None:
     answer = get(site, f"/executions/{printed}/stdout?{query}")
     assert answer.status_code == 400
@@ -294,7 +319,7 @@ def test_an_output_that_was_finished_long_ago_is_followed_to_its_end_at_once(sit
     assert Follower(site, f"/executions/{execution}/stdout?follow=true").join() == BYTES
 
 
-@pytest.mark.parametrize(("query", "begin"), [("tail=3", b"nd\n"), ("offset=2", b"cond\n")])
+@pytest.mark.parametrize(("query", "begin"), [("tail=3", b"nd\n"), ("lines=1", b"second\n"), ("offset=2", b"cond\n")])
 def test_following_may_begin_in_the_middle(site: Site, query: str, begin: bytes) -> None:
     execution = site.execution(next(ids))
     site.print(execution, b"second\n")
