@@ -18,7 +18,7 @@ Ttl = Annotated[str, typer.Option("--ttl", metavar="TIME", help="For how long it
 def invite(server: Any, ttl: str, name: str) -> None:
     """Print it. Where the address is one that only this machine knows, say so on stderr."""
     from scitq.config.values import ServerAddress
-    from scitq.lib.connection import is_local
+    from scitq.lib.answers import is_local
 
     line = server.worker_invite(_seconds(ttl))
     parts = urlsplit(server.url)

@@ -8,18 +8,24 @@ with Server() as server:
 """
 
 from scitq.errors import NotAllowed, PartlyDone, ScitqError, ServerError, TasksFailed, Unreachable
-from scitq.lib.server import Server
+from scitq.lib.server import AsyncServer, Server
+from scitq.lib.things import Batch, Execution, Task, Worker
 
 HTTPException = ServerError
 """The name of programs written for scitq 1."""
 
 __all__ = [
+    "AsyncServer",
+    "Batch",
+    "Execution",
     "HTTPException",
     "NotAllowed",
     "PartlyDone",
     "ScitqError",
     "Server",
     "ServerError",
+    "Task",
     "TasksFailed",
     "Unreachable",
+    "Worker",
 ]

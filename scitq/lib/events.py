@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -36,7 +37,7 @@ class Events:
         self._filters = {name: text for name, text in (("stream", stream), ("type", type)) if text is not None}
         self._streams = True
 
-    def run(self, after: int, *, end: float | None = None) -> Iterator[list[Event]]:
+    async def run(self, after: int, *, end: float | None = None) -> AsyncGenerator[list[Event], None]:
         """What comes behind the position, as it comes; an empty list when nothing did for a while, for ever.
 
         `end`, on the clock `time.monotonic`, is when the last empty list is given.
@@ -45,11 +46,12 @@ class Events:
         while end is None or time.monotonic() < end:
             found: list[Event] = []
             try:
-                for found in self._stream(after, end) if self._streams else iter([self.page(after)]):
-                    if found:
-                        after, pause = found[-1]["position"], FIRST_PAUSE_S
-                    lost = False
-                    yield found
+                async with aclosing(self._stream(after, end) if self._streams else self._one_page(after)) as source:
+                    async for found in source:
+                        if found:
+                            after, pause = found[-1]["position"], FIRST_PAUSE_S
+                        lost = False
+                        yield found
             except Unreachable as error:
                 if end is not None and time.monotonic() >= end - CLOSE_S:
                     break
@@ -59,27 +61,30 @@ class Events:
                 yield []
             if not found:
                 wait_s = random.uniform(pause / 2, pause)
-                time.sleep(wait_s if end is None else max(0.0, min(wait_s, end - time.monotonic())))
+                await self._connection.pause(wait_s if end is None else max(0.0, min(wait_s, end - time.monotonic())))
                 pause = min(LONGEST_PAUSE_S, pause * 1.5)
         yield []
 
-    def page(self, after: int) -> list[Event]:
+    async def _one_page(self, after: int) -> AsyncGenerator[list[Event], None]:
+        yield await self.page(after)
+
+    async def page(self, after: int) -> list[Event]:
         """The next ones that there are already."""
         query = urlencode({"after": after, "limit": PAGE, **self._filters})
-        content = self._connection.read(f"/events?{query}").content
+        content = (await self._connection.read(f"/events?{query}")).content
         found: list[Event] = content["events"] if isinstance(content, dict) else content
         return found
 
-    def _stream(self, after: int, end: float | None) -> Iterator[list[Event]]:
+    async def _stream(self, after: int, end: float | None) -> AsyncGenerator[list[Event], None]:
         path = f"/events?{urlencode({'after': after, **self._filters})}"
         silence_s = SILENCE_S if end is None else max(0.01, min(SILENCE_S, end - time.monotonic()))
         heard = False
         try:
-            with self._connection.stream(path, {"Accept": STREAM_TYPE}, silence_s) as response:
-                if not response.headers.get("Content-Type", "").startswith(STREAM_TYPE):
+            async with self._connection.stream(path, {"Accept": STREAM_TYPE}, silence_s) as stream:
+                if not stream.response.headers.get("Content-Type", "").startswith(STREAM_TYPE):
                     self._streams = False
                     return
-                for events in _frames(response):
+                async for events in _frames(stream.pieces):
                     heard = True
                     yield events
                     if end is not None and end - time.monotonic() < silence_s - REOPEN_S:
@@ -91,10 +96,10 @@ class Events:
             raise
 
 
-def _frames(response: httpx.Response) -> Iterator[list[Event]]:
+async def _frames(pieces: AsyncIterator[bytes]) -> AsyncIterator[list[Event]]:
     """Server-sent events, as many as came together; a comment is none."""
     rest = b""
-    for piece in response.iter_raw():
+    async for piece in pieces:
         *whole, rest = (rest + piece).replace(b"\r\n", b"\n").split(b"\n\n")
         if len(rest) > MOST_BUFFERED:
             raise ServerError(200, "the server sent an event that is too long to be one")

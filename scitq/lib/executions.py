@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
-from typing import Any, Final, Literal
+from collections.abc import AsyncGenerator
+from typing import Any, Final, Generic, Literal
 
 from scitq.errors import Unreachable
+from scitq.lib.calling import iteration, operation
 from scitq.lib.shapes import given, id_of
-from scitq.lib.verbs import R, Verbs
+from scitq.lib.things import Execution
+from scitq.lib.verbs import ExecutionT, Verbs
 
 log = logging.getLogger(__name__)
 
@@ -20,48 +22,53 @@ PAUSE_S: Final = 1.0
 LIVE: Final = frozenset({"pending", "accepted", "running"})
 
 
-class Executions(Verbs[R]):
+class Executions(Verbs, Generic[ExecutionT]):
     """The part of `Server` that is about executions."""
 
-    def executions(self, **filters: Any) -> list[R]:
+    @operation
+    async def executions(self, /, **filters: Any) -> list[ExecutionT]:
         """Executions by id, with the end of what they printed.
 
         Filters: execution_id, task_id, worker_id, status, latest, batch, task_name, after, limit, reverse; `trunc`:
         only so many characters of what was printed; `no_output`: nothing of it.
         """
-        found: list[R] = self._get("/executions/", **filters)
+        found: list[ExecutionT] = await self._get("/executions/", Execution, **filters)
         return found
 
-    def execution_get(self, id: Any) -> R:
+    @operation
+    async def execution_get(self, id: Any) -> ExecutionT:
         """One execution."""
-        found: R = self._get(f"/executions/{_id(id)}")
+        found: ExecutionT = await self._get(f"/executions/{_id(id)}", Execution)
         return found
 
-    def execution_output(
+    @operation
+    async def execution_output(
         self,
         id: Any,
         output: bool | None = None,
         error: bool | None = None,
         output_position: int | None = None,
         error_position: int | None = None,
-    ) -> R:
+    ) -> ExecutionT:
         """What an execution printed, from these characters on (the first is 1): `output` and `error`."""
         asked = given(output=output, error=error, output_position=output_position, error_position=error_position)
-        found: R = self._get(f"/executions/{_id(id)}/output", data=asked)
+        found: ExecutionT = await self._get(f"/executions/{_id(id)}/output", data=asked)
         return found
 
-    def execution_signal(self, id: Any, signal: int) -> None:
+    @operation
+    async def execution_signal(self, id: Any, signal: int) -> None:
         """Send a Unix signal to a running execution."""
-        self._write("POST", f"/executions/{_id(id)}/signals", {"signal": signal})
+        await self._write("POST", f"/executions/{_id(id)}/signals", {"signal": signal})
 
-    def output(
+    @iteration
+    async def output(
         self,
         id: Any,
         stream: Literal["stdout", "stderr"] = "stdout",
         follow: bool = False,
         start: int = 0,
         lines: int | None = None,
-    ) -> Iterator[bytes]:
+    ) -> AsyncGenerator[bytes, None]:
         """What an execution printed, byte by byte as it was; with `follow`, to its end as it comes.
 
         `lines`: of what is there already, only so many lines at the end. A broken connection is opened again where it
@@ -71,13 +78,14 @@ class Executions(Verbs[R]):
         while True:
             query = f"?offset={start}" + ("&follow=true" if follow else "")
             query += "" if lines is None else f"&lines={lines}"
-            headers = {"Accept": "*/*", "Accept-Encoding": "identity"}
+            path = f"/executions/{_id(id)}/{stream}{query}"
             try:
-                with self._connection.stream(f"/executions/{_id(id)}/{stream}{query}", headers, SILENCE_S) as response:
+                async with self._connection.stream(path, {"Accept": "*/*"}, SILENCE_S) as opened:
+                    told = opened.response.headers
                     if lines is not None:
-                        start, lines = int(response.headers.get(OFFSET, start)), None
-                    missing = int(response.headers.get(MISSING, 0))
-                    for piece in response.iter_raw():
+                        start, lines = int(told.get(OFFSET, start)), None
+                    missing = int(told.get(MISSING, 0))
+                    async for piece in opened.pieces:
                         heard = time.monotonic()
                         start += len(piece)
                         yield piece
@@ -85,17 +93,17 @@ class Executions(Verbs[R]):
                     if missing:
                         log.warning("%d bytes of what execution %d printed (%s) are missing", missing, _id(id), stream)
                     return
-                if not self._lives(id):
+                if not await self._lives(id):
                     follow = False  # to be told what is missing
                     continue
-                time.sleep(PAUSE_S)  # the server ended it, because it ends itself
+                await self._connection.pause(PAUSE_S)  # the server ended it, because it ends itself
             except Unreachable:
                 if self.get_timeout is not None and time.monotonic() - heard > self.get_timeout:
                     raise
-                time.sleep(PAUSE_S)
+                await self._connection.pause(PAUSE_S)
 
-    def _lives(self, id: Any) -> bool:
-        found = self._connection.read("/executions/", {"execution_id": _id(id), "no_output": True}).content
+    async def _lives(self, id: Any) -> bool:
+        found = (await self._connection.read("/executions/", {"execution_id": _id(id), "no_output": True})).content
         return any(one["status"] in LIVE for one in found)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import shlex
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
 import orjson
@@ -29,19 +29,22 @@ class Portion(NamedTuple):
     body: bytes
 
 
-def portions(
-    tasks: Iterable[Any], id_at: Callable[[int], int], most_tasks: int = MOST_TASKS, most_bytes: int = MOST_BYTES
-) -> Iterator[Portion]:
+IdAt = Callable[[int], Awaitable[int]]
+
+
+async def portions(
+    tasks: Iterable[Any], id_at: IdAt, most_tasks: int = MOST_TASKS, most_bytes: int = MOST_BYTES
+) -> AsyncGenerator[Portion, None]:
     """Cut the list. `id_at(number)` tells the id of a task of an earlier portion, once that was answered."""
     first, size = 0, 0
     encoded: list[bytes] = []
     for number, task in enumerate(tasks):
         fields = form(task)
-        text = orjson.dumps(_placed(fields, number, first, id_at))
+        text = orjson.dumps(await _placed(fields, number, first, id_at))
         if encoded and (len(encoded) == most_tasks or size + len(text) > most_bytes):
             yield _portion(first, encoded)
             first, size, encoded = number, 0, []
-            text = orjson.dumps(_placed(fields, number, first, id_at))
+            text = orjson.dumps(await _placed(fields, number, first, id_at))
         encoded.append(text)
         size += len(text) + 1
     if encoded:
@@ -82,7 +85,7 @@ def _of_object(task: Any) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value is not None}
 
 
-def _placed(fields: dict[str, Any], number: int, first: int, id_at: Callable[[int], int]) -> dict[str, Any]:
+async def _placed(fields: dict[str, Any], number: int, first: int, id_at: IdAt) -> dict[str, Any]:
     """With -1, -2, … (the first, second, … of the list) made numbers within the portion, or ids."""
     required = fields.get("required_task_ids")
     if not required or min(required) > 0:
@@ -94,7 +97,7 @@ def _placed(fields: dict[str, Any], number: int, first: int, id_at: Callable[[in
                 raise Malformed(
                     f"task {number + 1} of the list requires number {-other} of it, which does not come before it"
                 )
-            other = other + first if -other > first else id_at(-other - 1)
+            other = other + first if -other > first else await id_at(-other - 1)
         placed.append(other)
     return fields | {"required_task_ids": placed}
 

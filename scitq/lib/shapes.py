@@ -12,13 +12,16 @@ Style = Literal["dict", "object"]
 STYLES: Final = ("dict", "object")
 
 
-def shaped(content: Any, style: Style) -> Any:
-    """JSON, made what `style` says, all the way down. What is given is changed: nobody else has it."""
+def shaped(content: Any, style: Style, thing: type[SimpleNamespace] = SimpleNamespace) -> Any:
+    """JSON, made what `style` says, all the way down; objects are `thing`s, and what is in these has no class.
+
+    What is given is changed: nobody else has it.
+    """
     kind = type(content)
     if kind is list:
         for index, item in enumerate(content):
             if type(item) is dict or type(item) is list:
-                content[index] = shaped(item, style)
+                content[index] = shaped(item, style, thing)
     elif kind is dict:
         for name in _dates(tuple(content)):
             if isinstance(content[name], str):
@@ -26,7 +29,7 @@ def shaped(content: Any, style: Style) -> Any:
         for name, value in content.items():
             if type(value) is dict or (type(value) is list and value):
                 content[name] = shaped(value, style)
-        return content if style == "dict" else SimpleNamespace(**content)
+        return content if style == "dict" else thing(**content)
     return content
 
 

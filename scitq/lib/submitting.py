@@ -5,11 +5,12 @@ from __future__ import annotations
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import aclosing
 from typing import Any, Final
 
 from scitq.errors import PartlyDone, ScitqError
 from scitq.lib.connection import Connection
+from scitq.lib.line import Crew, Job
 from scitq.lib.portions import Portion, portions
 
 IN_FLIGHT: Final = 2
@@ -24,21 +25,16 @@ class Submission:
     def __init__(self, connection: Connection, progress: Progress | None) -> None:
         self._connection, self._progress = connection, progress
         self._key = uuid.uuid4().hex
-        self._flying: deque[tuple[Portion, Future[list[int]]]] = deque()
+        self._flying: deque[tuple[Portion, Job[list[int]]]] = deque()
         self.ids: list[int] = []
         self.later: dict[int, int] = {}  # created, though something before them was not
 
-    def run(self, tasks: Iterable[Any]) -> list[int]:
-        with ThreadPoolExecutor(IN_FLIGHT, "scitq-submit") as pool:
+    async def run(self, tasks: Iterable[Any]) -> list[int]:
+        async with self._connection.crew(IN_FLIGHT) as crew:
             try:
-                for portion in portions(tasks, self._id_at):
-                    while len(self._flying) >= IN_FLIGHT:
-                        self._land()
-                    self._flying.append((portion, pool.submit(self._send, portion)))
-                while self._flying:
-                    self._land()
+                await self._run(tasks, crew)
             except BaseException as error:
-                self._land_the_rest()
+                await self._land_the_rest(drop=not isinstance(error, Exception))
                 created = dict(enumerate(self.ids)) | self.later
                 if created and isinstance(error, ScitqError):
                     raise PartlyDone(created, str(error)) from error
@@ -47,24 +43,33 @@ class Submission:
                 raise
         return self.ids
 
-    def _send(self, portion: Portion) -> list[int]:
+    async def _run(self, tasks: Iterable[Any], crew: Crew) -> None:
+        async with aclosing(portions(tasks, self._id_at)) as cut:
+            async for portion in cut:
+                while len(self._flying) >= IN_FLIGHT:
+                    await self._land()
+                self._flying.append((portion, crew.start(self._send, portion)))
+        while self._flying:
+            await self._land()
+
+    async def _send(self, portion: Portion) -> list[int]:
         # From the list's id and the portion's place: sent again, it is the same command.
-        answer = self._connection.write("POST", "/tasks/bulk", portion.body, key=f"{self._key}.{portion.first}")
+        key = f"{self._key}.{portion.first}"
+        answer = await self._connection.write("POST", "/tasks/bulk", portion.body, key=key)
         found: list[int] = answer.content["task_ids"]
         return found
 
-    def _land(self) -> None:
-        _, future = self._flying.popleft()
-        self.ids.extend(future.result())
+    async def _land(self) -> None:
+        _, job = self._flying.popleft()
+        self.ids.extend(await job.result())
         if self._progress is not None:
             self._progress(len(self.ids))
 
-    def _land_the_rest(self) -> None:
-        for portion, future in self._flying:
-            if not future.cancel() and future.exception() is None:
-                self.later |= dict(enumerate(future.result(), portion.first))
+    async def _land_the_rest(self, drop: bool) -> None:
+        for portion, job in self._flying:
+            self.later |= dict(enumerate(await job.settled(drop) or (), portion.first))
 
-    def _id_at(self, number: int) -> int:
+    async def _id_at(self, number: int) -> int:
         while number >= len(self.ids):
-            self._land()
+            await self._land()
         return self.ids[number]

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sized
-from typing import Any, Final, Literal
+from collections.abc import AsyncGenerator, Callable, Iterable, Sized
+from contextlib import aclosing
+from typing import Any, Final, Generic, Literal
 
 from scitq.lib import portions
+from scitq.lib.calling import iteration, operation
 from scitq.lib.events import Events
 from scitq.lib.progress import Wish, counting, watching
 from scitq.lib.shapes import given, id_of
 from scitq.lib.submitting import Submission
-from scitq.lib.verbs import R, Verbs
+from scitq.lib.things import Task
+from scitq.lib.verbs import TaskT, Verbs
 from scitq.lib.waiting import Waiting, join
 
 STATUSES: Final = (
@@ -30,15 +33,17 @@ Action = Literal["pause", "resume", "release", "relaunch", "delete"]
 Uris = str | Iterable[object] | None
 
 
-class Tasks(Verbs[R]):
+class Tasks(Verbs, Generic[TaskT]):
     """The part of `Server` that is about tasks."""
 
-    def tasks(self, **filters: Any) -> list[R]:
+    @operation
+    async def tasks(self, /, **filters: Any) -> list[TaskT]:
         """Tasks by id. Filters: task_id, status, batch, name (one or several of each), after, limit, reverse."""
-        found: list[R] = self._get("/tasks/", **filters)
+        found: list[TaskT] = await self._get("/tasks/", Task, **filters)
         return found
 
-    def task_create(
+    @operation
+    async def task_create(
         self,
         command: str,
         name: str | None = None,
@@ -57,7 +62,7 @@ class Tasks(Verbs[R]):
         use_cache: bool | None = None,
         asynchronous: bool | None = None,
         priority: int | None = None,
-    ) -> R:
+    ) -> TaskT:
         """Submit a task. With `shell`, that shell (True: sh) runs the command; else its words are what is run."""
         task = portions.form(
             given(
@@ -68,10 +73,13 @@ class Tasks(Verbs[R]):
                 use_cache=use_cache, priority=priority,
             )
         )  # fmt: skip
-        created: R = self._write("POST", "/tasks/", task)
+        created: TaskT = await self._write("POST", "/tasks/", task, Task)
         return created
 
-    def tasks_create(self, tasks: Iterable[Any], progress: Callable[[int], None] | bool | None = None) -> list[int]:
+    @operation
+    async def tasks_create(
+        self, tasks: Iterable[Any], progress: Callable[[int], None] | bool | None = None
+    ) -> list[int]:
         """Submit many tasks, and give their ids in the same order.
 
         Each is a dict of the arguments of `task_create`, or a dataclass with them. `required_task_ids` may hold -1,
@@ -80,14 +88,16 @@ class Tasks(Verbs[R]):
         `progress` is told how many there are so far; without it, a terminal has a bar (True: also a log, False: none).
         """
         with counting(progress, len(tasks) if isinstance(tasks, Sized) else None) as tell:
-            return Submission(self._connection, tell).run(tasks)
+            return await Submission(self._connection, tell).run(tasks)
 
-    def task_get(self, id: Any) -> R:
+    @operation
+    async def task_get(self, id: Any) -> TaskT:
         """One task."""
-        found: R = self._get(f"/tasks/{id_of(id)}")
+        found: TaskT = await self._get(f"/tasks/{id_of(id)}", Task)
         return found
 
-    def task_update(
+    @operation
+    async def task_update(
         self,
         id: Any,
         name: str | None = None,
@@ -106,7 +116,7 @@ class Tasks(Verbs[R]):
         use_cache: bool | None = None,
         asynchronous: bool | None = None,
         priority: int | None = None,
-    ) -> R:
+    ) -> TaskT:
         """Change a task. `status`: pending relaunches, resumes or releases it, paused pauses it."""
         changes = portions.form(
             given(
@@ -117,29 +127,35 @@ class Tasks(Verbs[R]):
                 priority=priority,
             )
         )  # fmt: skip
-        changed: R = self._write("PUT", f"/tasks/{id_of(id)}", changes)
+        changed: TaskT = await self._write("PUT", f"/tasks/{id_of(id)}", changes, Task)
         return changed
 
-    def task_delete(self, id: Any, asynchronous: bool | None = None) -> R:
+    @operation
+    async def task_delete(self, id: Any, asynchronous: bool | None = None) -> TaskT:
         """Delete a task; what it did stays in the log."""
-        deleted: R = self._write("DELETE", f"/tasks/{id_of(id)}")
+        deleted: TaskT = await self._write("DELETE", f"/tasks/{id_of(id)}", thing=Task)
         return deleted
 
-    def tasks_action(self, action: Action, task_ids: Iterable[Any]) -> dict[int, str]:
+    @operation
+    async def tasks_action(self, action: Action, task_ids: Iterable[Any]) -> dict[int, str]:
         """Do the same to many tasks; the ids of those that refused it, with the reason. ServerError if all did."""
-        ids = [id_of(one) for one in task_ids]
+        return await self._act(action, [id_of(one) for one in task_ids])
+
+    async def _act(self, action: Action, ids: list[int]) -> dict[int, str]:
         refused: dict[int, str] = {}
         for begin in range(0, len(ids), portions.MOST_TASKS):
             part = {"action": action, "task_ids": ids[begin : begin + portions.MOST_TASKS]}
-            answer = self._connection.write("POST", "/tasks/actions", part).content
+            answer = (await self._connection.write("POST", "/tasks/actions", part)).content
             refused |= {int(id): str(why) for id, why in answer["refused"].items()}
         return refused
 
-    def task_status(self, task_ids: Iterable[Any]) -> list[str]:
+    @operation
+    async def task_status(self, task_ids: Iterable[Any]) -> list[str]:
         """The status of each of these tasks, in this order."""
-        return self._statuses([id_of(one) for one in task_ids])[0]
+        return (await self._statuses([id_of(one) for one in task_ids]))[0]
 
-    def wait(
+    @operation
+    async def wait(
         self,
         task_ids: Iterable[Any],
         timeout: float | None = None,
@@ -154,40 +170,45 @@ class Tasks(Verbs[R]):
         """
         ids = [id_of(one) for one in task_ids]
         with watching(on_progress, len(ids)) as tell:
-            return Waiting(self, ids, tell).run(timeout)
+            return await Waiting(self, ids, tell).run(timeout)
 
-    def join(
+    @operation
+    async def join(
         self, task_list: Iterable[Any], retry: int = 1, check: bool = False, on_progress: Wish = None
     ) -> dict[str, int]:
         """Wait for tasks, relaunching each that fails up to `retry` times; how many stand how in the end.
 
         `check`: raise TasksFailed when not all have succeeded. `on_progress`: as of `wait`.
         """
-        return join(self, [id_of(one) for one in task_list], retry, check, on_progress)
+        return await join(self, [id_of(one) for one in task_list], retry, check, on_progress)
 
-    def events(
+    @iteration
+    async def events(
         self, since: int = 0, follow: bool = True, stream: str | None = None, type: str | None = None
-    ) -> Iterator[dict[str, Any]]:
+    ) -> AsyncGenerator[dict[str, Any], None]:
         """The log behind position `since`, event by event; to its end, or, with `follow`, for ever.
 
         A broken connection is opened again where it broke: no event is missing, none comes twice.
         """
         source = Events(self._connection, stream=stream, type=type)
         if follow:
-            for some in source.run(since):
-                yield from some
+            async with aclosing(source.run(since)) as log:
+                async for some in log:
+                    for event in some:
+                        yield event
             return
-        while found := source.page(since):
-            yield from found
+        while found := await source.page(since):
+            for event in found:
+                yield event
             since = found[-1]["position"]
 
-    def _statuses(self, ids: list[int], wait_s: float | None = None) -> tuple[list[str], int]:
+    async def _statuses(self, ids: list[int], wait_s: float | None = None) -> tuple[list[str], int]:
         """With the position of the log that all of them reflect at least."""
         found: list[str] = []
         position = None
         for begin in range(0, len(ids), portions.MOST_TASKS):
             asked = {"task_id": ids[begin : begin + portions.MOST_TASKS]}
-            answer = self._connection.read("/tasks/status", asked, wait_s)
+            answer = await self._connection.read("/tasks/status", asked, wait_s)
             found.extend(STATUSES[number] for number in answer.content)
             position = answer.position if position is None else min(position, answer.position)
         return found, position or 0

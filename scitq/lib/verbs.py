@@ -1,27 +1,41 @@
-"""What everything in `Server` is made of: the four verbs, with answers in the style that was asked for."""
+"""What everything in `Server` and `AsyncServer` is made of: the four verbs, with answers in the style asked for."""
 
 from __future__ import annotations
 
+import copy
+import ssl
+from abc import ABC, abstractmethod
 from collections.abc import Callable
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
+from types import SimpleNamespace
+from typing import Any, Self, TypedDict, TypeVar
 
+from scitq import __version__
 from scitq.config import load
 from scitq.errors import Malformed, Unreachable
+from scitq.lib.answers import is_local
+from scitq.lib.calling import operation
 from scitq.lib.connection import Connection
+from scitq.lib.line import Ends, Line
 from scitq.lib.shapes import STYLES, Style, shaped
 from scitq.tokens import client_token
 
-if TYPE_CHECKING:
-    from typing_extensions import TypeVar as TypeVarWithDefault
-
-    R = TypeVarWithDefault("R", default=dict[str, Any])
-else:
-    R = TypeVar("R")
+TaskT = TypeVar("TaskT", covariant=True)
+WorkerT = TypeVar("WorkerT", covariant=True)
+ExecutionT = TypeVar("ExecutionT", covariant=True)
+BatchT = TypeVar("BatchT", covariant=True)
 
 
-class Verbs(Generic[R]):
-    """A server. Everything may be called from any thread; a `with` closes the connections."""
+class Options(TypedDict, total=False):
+    """What a server may be given by name, beside its address and the style: see `Verbs.__init__`."""
+
+    asynchronous: bool
+    get_timeout: float | None
+    put_timeout: float | None
+    patience_s: float | None
+
+
+class Verbs(ABC):
+    """A server, over the line that a subclass has."""
 
     def __init__(
         self,
@@ -41,17 +55,36 @@ class Verbs(Generic[R]):
         if style not in STYLES:
             raise Malformed(f"{style!r} is not a style; there are {' and '.join(STYLES)}")
         settings = load({} if url_or_host is None else {"SCITQ_SERVER": url_or_host})
+        address, token = settings.server, client_token(settings)
+        headers = {"User-Agent": f"scitq/{__version__}", "Accept": "application/json"}
+        if token is not None:
+            headers["Authorization"] = f"Bearer {token.reveal()}"
+        ends = Ends(
+            address.url,
+            headers,
+            # The machine's authorities, as for its workers, so that one of the laboratory's own is installed once.
+            # Without TLS there is nothing to verify, and reading them all takes its time.
+            verify=ssl.create_default_context()
+            if address.scheme == "https"
+            else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
+            trust_env=not is_local(address),  # a proxy does not know which machine our localhost is
+        )
         self.style: Style = style
         self.asynchronous = asynchronous
-        self.url = settings.server.url
-        self.ip = settings.server.host
+        self.url = address.url
+        self.ip = address.host
         self._connection = Connection(
-            settings.server,
-            client_token(settings),
+            address,
+            self._line(ends),
+            with_token=token is not None,
             get_timeout=get_timeout,
             put_timeout=put_timeout,
             patience_s=patience_s,
         )
+
+    @staticmethod
+    @abstractmethod
+    def _line(ends: Ends) -> Line: ...
 
     @property
     def get_timeout(self) -> float | None:
@@ -66,43 +99,63 @@ class Verbs(Generic[R]):
         """The newest position of the log that an answer has reflected: everything up to it is seen by later reads."""
         return self._connection.position
 
-    def get(self, url: str, wrap: Callable[[Any], Any] | None = None, **filters: Any) -> Any:
+    def within(self, seconds: float) -> Self:
+        """The same server, whose answers are given up after so many seconds: `server.within(5).task_get(1)`."""
+        other = copy.copy(self)
+        other._connection = self._connection.within(seconds)
+        return other
+
+    @operation
+    async def get(self, /, url: str, wrap: Callable[[Any], Any] | None = None, **filters: Any) -> Any:
         """GET of a path, with filters; a filter that is None is none. `wrap` makes of the answer what you want."""
-        content = self._get(url, **filters)
+        content = await self._get(url, **filters)
         return content if wrap is None else wrap(content)
 
-    def put(self, url: str, data: Any = None, asynchronous: bool | None = None, timeout: float | None = None) -> Any:
+    @operation
+    async def put(
+        self, url: str, data: Any = None, asynchronous: bool | None = None, timeout: float | None = None
+    ) -> Any:
         """PUT to a path."""
-        return self._write("PUT", url, data, timeout=timeout)
+        return await self._write("PUT", url, data, timeout=timeout)
 
-    def post(self, url: str, data: Any = None, asynchronous: bool | None = None, timeout: float | None = None) -> Any:
+    @operation
+    async def post(
+        self, url: str, data: Any = None, asynchronous: bool | None = None, timeout: float | None = None
+    ) -> Any:
         """POST to a path."""
-        return self._write("POST", url, data, timeout=timeout)
+        return await self._write("POST", url, data, timeout=timeout)
 
-    def delete(self, url: str, asynchronous: bool | None = None, timeout: float | None = None) -> Any:
+    @operation
+    async def delete(self, url: str, asynchronous: bool | None = None, timeout: float | None = None) -> Any:
         """DELETE of a path."""
-        return self._write("DELETE", url, timeout=timeout)
+        return await self._write("DELETE", url, timeout=timeout)
 
-    def ready(self) -> bool:
+    @operation
+    async def ready(self) -> bool:
         """The server does work now: it answers, its engine leads, and its views keep up."""
         try:
-            return self._connection.once("/ready") == 200
+            return await self._connection.once("/ready") == 200
         except Unreachable:
             return False
 
-    def close(self) -> None:
+    @operation
+    async def close(self) -> None:
         """Close the connections: nothing can be asked after that."""
-        self._connection.close()
+        await self._connection.close()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.close()
-
-    def _get(self, path: str, **filters: Any) -> Any:
+    async def _get(self, path: str, thing: type[SimpleNamespace] = SimpleNamespace, /, **filters: Any) -> Any:
         asked = {name: value for name, value in filters.items() if value is not None}
-        return shaped(self._connection.read(path, asked or None).content, self.style)
+        answer = await self._connection.read(path, asked or None)
+        return shaped(answer.content, self.style, thing)
 
-    def _write(self, method: str, path: str, data: Any = None, *, timeout: float | None = None) -> Any:
-        return shaped(self._connection.write(method, path, data, timeout=timeout).content, self.style)
+    async def _write(
+        self,
+        method: str,
+        path: str,
+        data: Any = None,
+        thing: type[SimpleNamespace] = SimpleNamespace,
+        *,
+        timeout: float | None = None,
+    ) -> Any:
+        answer = await self._connection.write(method, path, data, timeout=timeout)
+        return shaped(answer.content, self.style, thing)

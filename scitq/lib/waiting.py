@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import aclosing, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -50,7 +50,7 @@ class Waiting:
         server: Tasks[Any],
         ids: list[int],
         on_progress: OnStatuses | None = None,
-        again: Callable[[list[int]], set[int]] | None = None,
+        again: Callable[[list[int]], Awaitable[set[int]]] | None = None,
     ) -> None:
         self._server, self._connection = server, server._connection
         self._on_progress, self._again = on_progress, again
@@ -60,60 +60,61 @@ class Waiting:
         self._blocked = False
         self._end: float | None = None
 
-    def run(self, timeout: float | None) -> dict[int, str]:
+    async def run(self, timeout: float | None) -> dict[int, str]:
         """How each stands when all have ended, the time is over, or what is left waits in vain."""
         self._end = None if timeout is None else time.monotonic() + timeout
         with suppress(_TimeIsOver):
-            self._run()
+            await self._run()
         return self._statuses
 
-    def _run(self) -> None:
-        position = self._begin()
+    async def _run(self) -> None:
+        position = await self._begin()
         self._tell()
-        if not self._open or self._in_vain():
+        if not self._open or await self._in_vain():
             return
-        while self._follow(position):
+        while await self._follow(position):
             position = self._seen
 
-    def _follow(self, position: int) -> bool:
+    async def _follow(self, position: int) -> bool:
         """Take what comes behind a position. True: something else is to be listened to from now on."""
         stream = self._stream()
         self._seen = position
-        for events in Events(self._connection, stream=stream).run(position, end=self._end):
-            if events:
-                self._seen = events[-1]["position"]
-            if self._take(events):
-                self._tell()
-            if not self._open or self._in_vain():
-                return False
-            if self._stream() != stream:
-                return True
+        async with aclosing(Events(self._connection, stream=stream).run(position, end=self._end)) as log:
+            async for events in log:
+                if events:
+                    self._seen = events[-1]["position"]
+                if await self._take(events):
+                    self._tell()
+                if not self._open or await self._in_vain():
+                    return False
+                if self._stream() != stream:
+                    return True
         return False
 
     def _stream(self) -> str | None:
         """One task alone is listened to alone, but what waits may come to wait in vain by what happens to others."""
         return f"task-{next(iter(self._open))}" if len(self._open) == 1 and not self._held() else None
 
-    def _begin(self) -> int:
+    async def _begin(self) -> int:
         if not self._open:
             return 0
         ids = list(self._statuses)
         try:
-            statuses, position = self._server._statuses(ids, self._left_s())
+            statuses, position = await self._server._statuses(ids, self._left_s())
             found = dict(zip(ids, statuses, strict=True))
         except ServerError as error:
             if error.status != 404:
                 raise
             position = self._connection.position
-            found = self._standing(ids)
+            found = await self._standing(ids)
             rest = [task for task in ids if task not in found]
-            found |= {row["task_id"]: "deleted" for row in self._rows(rest, status=["deleted"])}
+            found |= {row["task_id"]: "deleted" for row in await self._rows(rest, status=["deleted"])}
             if len(found) < len(ids):  # an id that nobody knows is refused
                 raise
-        self._enter(found)
+        await self._enter(found)
         return position
 
-    def _take(self, events: Iterable[Event]) -> bool:
+    async def _take(self, events: Iterable[Event]) -> bool:
         """Something changed."""
         unsure: set[int] = set()
         changed = False
@@ -135,64 +136,64 @@ class Waiting:
                 if status in ENDED:
                     self._open.discard(task)
         if unsure:
-            self._enter(self._asked(unsure))
+            await self._enter(await self._asked(unsure))
         return changed
 
-    def _enter(self, statuses: dict[int, str]) -> None:
+    async def _enter(self, statuses: dict[int, str]) -> None:
         """Take what the server says of some. A failure counts once nothing retries the task any more."""
         failed = [task for task, status in statuses.items() if status == "failed"]
-        if failed and (doubtful := self._retried(failed)):
+        if failed and (doubtful := await self._retried(failed)):
             # A retry is recorded together with the failure, and seen with it but for a moment.
-            time.sleep(DOUBT_S)
-            statuses |= self._asked(doubtful)
+            await self._connection.pause(DOUBT_S)
+            statuses |= await self._asked(doubtful)
         failed = [task for task in failed if statuses[task] == "failed"]
-        again = self._again(failed) if failed and self._again else set()
+        again = await self._again(failed) if failed and self._again else set()
         for task, status in statuses.items():
             self._statuses[task] = "pending" if task in again else status
             if status in ENDED and task not in again:
                 self._open.discard(task)
 
-    def _asked(self, ids: set[int]) -> dict[int, str]:
+    async def _asked(self, ids: set[int]) -> dict[int, str]:
         asked = list(ids)
         try:
-            statuses, _ = self._patiently(lambda wait_s: self._server._statuses(asked, wait_s))
+            statuses, _ = await self._patiently(lambda wait_s: self._server._statuses(asked, wait_s))
             return dict(zip(asked, statuses, strict=True))
         except ServerError as error:
             if error.status != 404:
                 raise
-        known = self._standing(asked)
+        known = await self._standing(asked)
         return {task: known.get(task, "deleted") for task in asked}
 
-    def _retried(self, failed: list[int]) -> set[int]:
-        return {row["task_id"] for row in self._rows(failed) if row["status"] != "failed" or row["retry"]}
+    async def _retried(self, failed: list[int]) -> set[int]:
+        return {row["task_id"] for row in await self._rows(failed) if row["status"] != "failed" or row["retry"]}
 
-    def _standing(self, ids: list[int]) -> dict[int, str]:
+    async def _standing(self, ids: list[int]) -> dict[int, str]:
         """The statuses of those that are there."""
-        return {row["task_id"]: row["status"] for row in self._rows(ids)}
+        return {row["task_id"]: row["status"] for row in await self._rows(ids)}
 
-    def _rows(self, ids: list[int], **filters: Any) -> list[dict[str, Any]]:
+    async def _rows(self, ids: list[int], **filters: Any) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = []
         for begin in range(0, len(ids), MOST_TASKS):
             asked = {"task_id": ids[begin : begin + MOST_TASKS], **filters}
-            found += self._patiently(partial(self._connection.read, "/tasks/", asked)).content
+            found += (await self._patiently(partial(self._connection.read, "/tasks/", asked))).content
         return found
 
-    def _patiently(self, ask: Callable[[float | None], T]) -> T:
+    async def _patiently(self, ask: Callable[[float | None], Awaitable[T]]) -> T:
         """Whoever waits goes on waiting while the server is away, for as long as there is time."""
         while True:
             try:
-                return ask(self._left_s())
+                return await ask(self._left_s())
             except (Unreachable, ServerError) as error:
                 if isinstance(error, ServerError) and error.status not in TRY_AGAIN:
                     raise
                 if self._left_s() == 0.0:
                     raise _TimeIsOver from error
-                time.sleep(DOUBT_S)
+                await self._connection.pause(DOUBT_S)
 
     def _left_s(self) -> float | None:
         return None if self._end is None else max(0.0, self._end - time.monotonic())
 
-    def _in_vain(self) -> bool:
+    async def _in_vain(self) -> bool:
         """All that is left waits for something that has failed. It takes some reading: it is looked up when something
         was blocked, together with what else was at that time, and otherwise seldom."""
         began = time.monotonic()
@@ -200,20 +201,20 @@ class Waiting:
             return False
         if self._blocked:
             until = self._soonest_look if self._end is None else min(self._soonest_look, self._end)
-            time.sleep(max(0.0, until - began))
+            await self._connection.pause(max(0.0, until - began))
             began = time.monotonic()
         self._blocked = False
-        in_vain = self._open <= _blocked(self._with_what_they_need())
+        in_vain = self._open <= _blocked(await self._with_what_they_need())
         now = time.monotonic()
         self._soonest_look, self._next_look = now + 5 * (now - began), now + self._look_pause_s
         self._look_pause_s = min(LONGEST_LOOK_S, self._look_pause_s * 2)
         return in_vain
 
-    def _with_what_they_need(self) -> dict[int, dict[str, Any]]:
+    async def _with_what_they_need(self) -> dict[int, dict[str, Any]]:
         rows: dict[int, dict[str, Any]] = {}
         todo = set(self._open)
         while todo and len(rows) < MOST_LOOKED_AT:
-            found = self._rows(list(todo))
+            found = await self._rows(list(todo))
             rows |= {row["task_id"]: row for row in found}
             waiting = [row for row in found if row["status"] == "waiting" and not row["blocked_by"]]
             todo = {other for row in waiting for other in row["required_task_ids"] or ()} - rows.keys()
@@ -249,21 +250,21 @@ def _blocked(rows: dict[int, dict[str, Any]]) -> set[int]:
     return blocked
 
 
-def join(server: Tasks[Any], ids: list[int], retry: int, check: bool, progress: Wish = None) -> dict[str, int]:
+async def join(server: Tasks[Any], ids: list[int], retry: int, check: bool, progress: Wish = None) -> dict[str, int]:
     """See `Server.join`."""
     if not ids:
         raise Malformed("there is no task to wait for")
     left = dict.fromkeys(ids, retry)
 
-    def again(failed: list[int]) -> set[int]:
+    async def again(failed: list[int]) -> set[int]:
         chosen = [task for task in failed if left[task] > 0]
         for task in chosen:
             left[task] -= 1
-        refused = server.tasks_action("relaunch", chosen) if chosen else {}
+        refused = await server._act("relaunch", chosen) if chosen else {}
         return set(chosen) - refused.keys()
 
     with watching(progress, len(left)) as tell:
-        statuses = Waiting(server, ids, tell, again).run(None)
+        statuses = await Waiting(server, ids, tell, again).run(None)
     if check and any(status != "succeeded" for status in statuses.values()):
         raise TasksFailed(statuses)
     return dict(Counter(statuses.values()))

@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Generic
 
+from scitq.lib.calling import operation
 from scitq.lib.shapes import given, id_of
-from scitq.lib.verbs import R, Verbs
+from scitq.lib.things import Execution, Worker
+from scitq.lib.verbs import ExecutionT, Verbs, WorkerT
 
 
-class Workers(Verbs[R]):
+class Workers(Verbs, Generic[WorkerT, ExecutionT]):
     """The part of `Server` that is about workers."""
 
-    def workers(self, **filters: Any) -> list[R]:
+    @operation
+    async def workers(self, /, **filters: Any) -> list[WorkerT]:
         """Workers by id. Filters: worker_id, name, status, batch."""
-        found: list[R] = self._get("/workers/", **filters)
+        found: list[WorkerT] = await self._get("/workers/", Worker, **filters)
         return found
 
-    def worker_get(self, id: Any) -> R:
+    @operation
+    async def worker_get(self, id: Any) -> WorkerT:
         """One worker."""
-        found: R = self._get(f"/workers/{_id(id)}")
+        found: WorkerT = await self._get(f"/workers/{_id(id)}", Worker)
         return found
 
-    def worker_update(
+    @operation
+    async def worker_update(
         self,
         id: Any,
         concurrency: int | None = None,
@@ -31,39 +36,45 @@ class Workers(Verbs[R]):
         prefetch: int | None = None,
         batches: Iterable[str] | None = None,
         asynchronous: bool | None = None,
-    ) -> R:
+    ) -> WorkerT:
         """Change a worker. `status`: running or paused; `batches`: those it serves, the first one first."""
         changes = given(
             concurrency=concurrency, status=status, batch=batch, prefetch=prefetch,
             batches=None if batches is None else list(batches),
         )  # fmt: skip
-        changed: R = self._write("PUT", f"/workers/{_id(id)}", changes)
+        changed: WorkerT = await self._write("PUT", f"/workers/{_id(id)}", changes, Worker)
         return changed
 
-    def worker_delete(self, id: Any, asynchronous: bool | None = None) -> R:
+    @operation
+    async def worker_delete(self, id: Any, asynchronous: bool | None = None) -> WorkerT:
         """Take a worker off the list; what it holds goes back to the queue."""
-        deleted: R = self._write("DELETE", f"/workers/{_id(id)}")
+        deleted: WorkerT = await self._write("DELETE", f"/workers/{_id(id)}", thing=Worker)
         return deleted
 
-    def workers_tasks(self) -> list[R]:
+    @operation
+    async def workers_tasks(self) -> list[Any]:
         """How many executions each worker has in each status: worker_id, status, count."""
-        found: list[R] = self._get("/workers/tasks")
+        found: list[Any] = await self._get("/workers/tasks")
         return found
 
-    def worker_executions(self, id: Any, status: str | None = None) -> list[R]:
+    @operation
+    async def worker_executions(self, id: Any, status: str | None = None) -> list[ExecutionT]:
         """What a worker has in hand, or its executions of one status."""
-        found: list[R] = self._get(f"/workers/{_id(id)}/executions" + ("" if status is None else f"/{status}"))
+        path = f"/workers/{_id(id)}/executions" + ("" if status is None else f"/{status}")
+        found: list[ExecutionT] = await self._get(path, Execution)
         return found
 
-    def worker_create_signal(
+    @operation
+    async def worker_create_signal(
         self, id: Any, execution_id: int | None, signal: int, asynchronous: bool | None = None
     ) -> None:
         """Have a worker send a Unix signal to one of its executions."""
-        self._write("POST", f"/workers/{_id(id)}/signals", {"execution_id": execution_id, "signal": signal})
+        await self._write("POST", f"/workers/{_id(id)}/signals", {"execution_id": execution_id, "signal": signal})
 
-    def worker_invite(self, ttl_s: int | None = None) -> str:
+    @operation
+    async def worker_invite(self, ttl_s: int | None = None) -> str:
         """An invitation, with which other machines may enrol as workers until it expires."""
-        answer = self._connection.write("POST", "/workers/invite", given(ttl_s=ttl_s)).content
+        answer = (await self._connection.write("POST", "/workers/invite", given(ttl_s=ttl_s))).content
         return str(answer["invitation"])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import AsyncGenerator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
@@ -16,7 +17,8 @@ from hypothesis import strategies as st
 from scitq.domain.commands import TaskSpec
 from scitq.errors import Malformed, PartlyDone, ServerError
 from scitq.lib import Server
-from scitq.lib.portions import form, in_shell, portions
+from scitq.lib.calling import at_once
+from scitq.lib.portions import Portion, form, in_shell, portions
 from tests.unit.scitq.scripted import LOST, Asked, Said, serving
 
 
@@ -60,7 +62,11 @@ def test_however_a_list_is_cut_each_task_requires_what_was_said(
     ]
     engine = Engine()
     ids: list[int] = []
-    for portion in portions(tasks, ids.__getitem__, most_tasks, most_bytes):
+
+    async def id_at(number: int) -> int:
+        return ids[number]
+
+    for portion in _through(portions(tasks, id_at, most_tasks, most_bytes)):
         created = engine.create(str(portion.first), portion.body)
         assert portion.first == len(ids) and len(created) == portion.size <= most_tasks
         assert portion.size == 1 or len(portion.body) <= most_bytes + 20
@@ -73,7 +79,20 @@ def test_however_a_list_is_cut_each_task_requires_what_was_said(
 
 def test_a_task_cannot_require_one_that_comes_later() -> None:
     with pytest.raises(Malformed, match="task 2 of the list requires number 2 of it, which does not come before"):
-        list(portions([{"command": "a"}, {"command": "b", "required_task_ids": [-2]}], int))
+        list(_through(portions([{"command": "a"}, {"command": "b", "required_task_ids": [-2]}], _unasked)))
+
+
+async def _unasked(number: int) -> int:
+    raise AssertionError(f"the id of {number} is not needed")
+
+
+def _through(given: AsyncGenerator[Portion, None]) -> Iterator[Portion]:
+    """Without an event loop: nothing here waits."""
+    while True:
+        try:
+            yield at_once(given.__anext__())
+        except StopAsyncIteration:
+            return
 
 
 def test_answers_that_are_lost_double_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

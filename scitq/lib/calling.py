@@ -1,0 +1,99 @@
+"""How what is written once can be called from threads and from an event loop.
+
+An operation is a coroutine on the core of the library. What it waits for are requests and pauses of a `Line`
+(`line.py`). That of a `Server` waits where it is called, so that the coroutine never stands still and one step is all
+of it; that of an `AsyncServer` leaves the event loop to others. Type checkers see of each what it is.
+"""
+
+from __future__ import annotations
+
+import functools
+import types
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
+from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, overload
+
+P = ParamSpec("P")
+T = TypeVar("T")
+Ways = dict[type, Callable[..., Any]]
+
+
+class Blocking:
+    """The mark of a server whose operations are functions: they come back when they are done."""
+
+
+class Awaited:
+    """The mark of a server whose operations are coroutines."""
+
+
+def at_once(work: Coroutine[Any, Any, T]) -> T:
+    """What a coroutine comes to that waits for nothing but a line that blocks."""
+    try:
+        work.send(None)
+    except StopIteration as end:
+        result: T = end.value
+        return result
+    work.close()
+    raise AssertionError("an operation waits for an event loop, and there is none")
+
+
+class operation(Generic[P, T]):
+    """A method that gives one answer: `server.task_get(1)`, or `await server.task_get(1)`."""
+
+    def __init__(self, written: Callable[Concatenate[Any, P], Coroutine[Any, Any, T]]) -> None:
+        @functools.wraps(written)
+        def blocking(server: Any, /, *args: P.args, **kwargs: P.kwargs) -> T:
+            return at_once(written(server, *args, **kwargs))
+
+        self._ways: Ways = {Blocking: blocking, Awaited: written}
+        self.__doc__ = written.__doc__
+
+    @overload
+    def __get__(self, server: Blocking, owner: Any = None) -> Callable[P, T]: ...
+    @overload
+    def __get__(self, server: Awaited, owner: Any = None) -> Callable[P, Coroutine[Any, Any, T]]: ...
+    @overload
+    def __get__(self, server: None, owner: Any = None) -> Callable[Concatenate[Any, P], Any]: ...
+    def __get__(self, server: Any, owner: Any = None) -> Any:
+        return _bound(self._ways, server, owner)
+
+
+class iteration(Generic[P, T]):
+    """A method that gives one thing after the other: `for` on a Server, `async for` on an AsyncServer.
+
+    What is left half-way is closed by `with closing(…)`, `async with aclosing(…)`, or when nothing refers to it.
+    """
+
+    def __init__(self, written: Callable[Concatenate[Any, P], AsyncGenerator[T, None]]) -> None:
+        @functools.wraps(written)
+        def blocking(server: Any, /, *args: P.args, **kwargs: P.kwargs) -> Generator[T, None, None]:
+            return _one_by_one(written(server, *args, **kwargs))
+
+        self._ways: Ways = {Blocking: blocking, Awaited: written}
+        self.__doc__ = written.__doc__
+
+    @overload
+    def __get__(self, server: Blocking, owner: Any = None) -> Callable[P, Generator[T, None, None]]: ...
+    @overload
+    def __get__(self, server: Awaited, owner: Any = None) -> Callable[P, AsyncGenerator[T, None]]: ...
+    @overload
+    def __get__(self, server: None, owner: Any = None) -> Callable[Concatenate[Any, P], Any]: ...
+    def __get__(self, server: Any, owner: Any = None) -> Any:
+        return _bound(self._ways, server, owner)
+
+
+def _one_by_one(given: AsyncGenerator[T, None]) -> Generator[T, None, None]:
+    try:
+        while True:
+            try:
+                one = at_once(given.__anext__())
+            except StopAsyncIteration:
+                return
+            yield one
+    finally:
+        at_once(given.aclose())
+
+
+def _bound(ways: Ways, server: Any, owner: Any) -> Any:
+    """The method of an instance; of a class, the function, so that `help(Server)` shows it as it is called."""
+    way = ways[Awaited if issubclass(type(server) if server is not None else owner, Awaited) else Blocking]
+    return way if server is None else types.MethodType(way, server)
