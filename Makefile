@@ -11,7 +11,7 @@ SEED ?= 1
 ARGS ?=
 TYPED := -p scitq -p tests $(if $(wildcard bench/__init__.py),-p bench)
 
-.PHONY: help setup check test unit demo sim campaign bench lock clean
+.PHONY: help setup check test unit demo sim campaign bench docs lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,6 +43,9 @@ campaign: setup ## the fault campaign against real processes
 
 bench: setup ## the speed measurements
 	@$(BIN)/python -m bench $(ARGS)
+
+docs: $(VENV)/installed ## write the pages anew that are made from the program
+	@$(BIN)/python -m tests.pages
 
 lock: ## resolve the dependencies anew: make lock ARGS=--upgrade
 	@tests/services/lock.sh $(ARGS)

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from scitq import explained
 from scitq.domain import wire
+from tests.pages import WRITTEN
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -19,6 +21,23 @@ FENCED = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
 
 def name(page: Path) -> str:
     return str(page.relative_to(ROOT))
+
+
+@pytest.mark.parametrize("page", WRITTEN)
+def test_a_page_that_is_made_from_the_program_is_as_that_says(page: str) -> None:
+    there = (ROOT / page).read_text() if (ROOT / page).exists() else ""
+    assert there == WRITTEN[page](), f"{page} is not as the program says: run `make docs` and commit what it writes"
+
+
+SYMPTOMS = ROOT / "docs" / "when-things-fail.md"
+
+
+def test_every_symptom_names_a_test_that_brings_it_about() -> None:
+    for section in re.split(r"^### ", SYMPTOMS.read_text(), flags=re.MULTILINE)[1:]:
+        named = re.findall(r"<!-- tried: (\S+?)::(\w+) -->", section)
+        assert named, f"{section.splitlines()[0]!r} names no test: <!-- tried: tests/…::test_… -->"
+        for file, test in named:
+            assert f"def {test}" in (ROOT / file).read_text(), f"{file} has no {test}"
 
 
 def words_of(*pages: str) -> str:
@@ -68,9 +87,29 @@ def test_the_files_of_the_tour_are_read_in_an_hour() -> None:
     assert sum(lines.values()) < TOUR_LINES, f"{sum(lines.values())} lines to read: {lines}"
 
 
-def test_every_error_is_explained() -> None:
+def errors_of_ours() -> set[str]:
     tree = ast.parse((ROOT / "scitq" / "errors.py").read_text())
-    errors = {node.name for node in tree.body if isinstance(node, ast.ClassDef)}
+    return {node.name for node in tree.body if isinstance(node, ast.ClassDef)}
+
+
+def test_every_error_has_its_entry_in_the_index() -> None:
+    missing = errors_of_ours() - {one.error for one in explained.EXPLAINED.values()}
+    assert not missing, f"say in scitq/explained.py what they mean and what to do, then `make docs`: {sorted(missing)}"
+    gone = {one.error for one in explained.EXPLAINED.values() if one.error} - errors_of_ours()
+    assert not gone, f"scitq/explained.py explains what is not there: {sorted(gone)}"
+
+
+def test_every_entry_of_the_index_says_what_it_means_and_what_to_do() -> None:
+    assert len(explained.EXPLAINED) == len(explained.REFUSALS) + len(explained.ERRORS), "a word is there twice"
+    for one in explained.EXPLAINED.values():
+        assert re.fullmatch(r"[a-z]+(-[a-z]+)*", one.word)
+        assert one.means.endswith(".") and one.remedy.endswith("."), one.word
+        assert one.error or one.status
+        assert one.said or not one.status, f"{one.word}: how is it said?"
+
+
+def test_every_error_is_explained() -> None:
+    errors = errors_of_ours()
     known = set(re.findall(r"`(\w+)`", words_of("docs/glossary.md", "docs/events.md")))
     assert not errors - known, f"explain in docs/glossary.md: {sorted(errors - known)}"
 

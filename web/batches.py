@@ -89,14 +89,15 @@ ROUTES = [
     ),
     Route(
         "PUT", "/batch/{name}/stop", "write", stop, "Start nothing more of a batch",
-        form=Signal, answers={200: _DONE}, example={"signal": 15},
+        form=Signal, answers={200: _DONE}, example={"signal": 15}, named="samples",
         doc="With `signal`, everything of it that runs gets that. A batch need not have tasks yet.",
     ),
     Route(
         "PUT", "/batch/{name}/go", "write", go, "Let a stopped batch go on", form=Signal, answers={200: _DONE},
+        example={"signal": 18}, named="samples",
     ),
     Route(
         "DELETE", "/batch/{name}", "write", delete, "Delete all tasks of a batch", form=forms.Nothing,
-        answers={200: _DONE},
+        answers={200: _DONE}, named="samples",
     ),
 ]  # fmt: skip

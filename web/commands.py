@@ -103,5 +103,5 @@ def answered_about(answer: Answer, kind: str) -> list[int]:
     """The ids in an answer. None there: the key had been used before, for a command of another kind."""
     ids = answer.get(kind)
     if not isinstance(ids, list):
-        raise conflict("this Idempotency-Key was used before, for something else: choose another")
+        raise conflict("this Idempotency-Key was used before, for something else: choose another", "key-used")
     return ids

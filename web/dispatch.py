@@ -74,7 +74,7 @@ class Dispatch:
     def _find(self, path: str) -> Found:
         found = self.table.find(path)
         if found is None:
-            raise not_found(f"there is nothing at {path[:200]!r}: GET /openapi.json lists what there is")
+            raise not_found(f"there is nothing at {path[:200]!r}: GET /docs shows what there is")
         return found
 
     async def _call(self, request: Request, route: Route, path: Mapping[str, Any]) -> Response:

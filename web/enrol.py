@@ -84,7 +84,7 @@ async def broker(call: Call) -> Response:
         raise forbidden(f"this credential is for worker {own!r}, not for {form.name!r}")
     if not set(PROTOCOLS) & set(form.protocols):
         agent = call.request.headers.get("user-agent", "")
-        raise Refusal(426, no_common_words(form.protocols, agent, call.services.version))
+        raise Refusal(426, no_common_words(form.protocols, agent, call.services.version), word="versions-apart")
     account = await call.services.run(users.make, form.name)
     return json(account._asdict(), 201)
 

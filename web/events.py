@@ -275,5 +275,6 @@ ROUTES = [
         answers={200: Answer("The events, by position", list[Event])},
         doc="With `Accept: text/event-stream` the answer is a stream of server-sent events that never ends: `id` is "
         "the position, and `Last-Event-ID` goes on behind it. Ten seconds without an event bring a comment.",
+        example={"stream": "task-1", "limit": 10},
     )
 ]

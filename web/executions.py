@@ -118,7 +118,7 @@ ROUTES = [
         "GET", "/executions/", "read", every, "List executions by id",
         form=Filter, answers={200: _LIST},
         doc="`output` and `error` hold the last megabyte of each, or `trunc` characters of it; with `no_output` null.",
-        example={"task_id": [17], "latest": True, "no_output": True},
+        example={"task_id": [1], "latest": True},
     ),
     Route(
         "GET", "/executions/{execution_id}", "read", one, "One execution, with the last megabyte of its output",

@@ -68,7 +68,8 @@ async def talk(session: Session) -> None:
     chosen = next((one for one in PROTOCOLS if one in offered), None)
     if chosen is None:
         why = no_common_words(offered, socket.headers.get("user-agent", ""), session.services.version)
-        await socket.send_denial_response(response(Refusal(426, why, headers={"Upgrade": "websocket"})))
+        refusal = Refusal(426, why, headers={"Upgrade": "websocket"}, word="versions-apart")
+        await socket.send_denial_response(response(refusal))
         return
     await socket.accept(chosen)
     with session.services.bus.mailbox() as mailbox:

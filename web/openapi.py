@@ -8,20 +8,30 @@ from typing import Any, Final
 
 from starlette.responses import Response
 
-from scitq.web import forms
+from scitq import explained
+from scitq.web import examples, forms, ui
+from scitq.web.errors import help_at
 from scitq.web.lists import NEXT
 from scitq.web.routing import POSITION, Answer, AnyRoute, Call, Route, Socket, json
 from scitq.web.services import Services
 
 _PARAMETER = re.compile(r"\{([a-z_]+)\}")
 _SCHEMAS = "#/components/schemas/{model}"
+_RESPONSES = "#/components/responses/{name}"
+_STATUSES: Final = frozenset(one.status for one in explained.REFUSALS if one.status)
+_BOUNDS: Final = {"ge": "minimum", "le": "maximum", "gt": "exclusiveMinimum", "lt": "exclusiveMaximum"}
 _ID: Final = {"type": "integer", "minimum": 1, "maximum": forms.LARGEST_ID}
 _ERROR: Final = {
     "type": "object",
     "required": ["message"],
     "properties": {
         "message": {"type": "string", "description": "A sentence for the user."},
-        "errors": {"type": "object", "additionalProperties": {"type": "string"}},
+        "help": {"type": "string", "description": "Where this server explains it."},
+        "errors": {
+            "type": "object",
+            "additionalProperties": {"type": "string"},
+            "description": "Of a form: what is wrong with each field.",
+        },
     },
 }
 _KEY: Final = {
@@ -76,8 +86,10 @@ def document(routes: Iterable[AnyRoute], version: str) -> dict[str, Any]:
             "description": "A task queue for scientific computing. docs/rest.md says what all routes have in common.",
         },
         "paths": paths,
+        "x-refusals": [one._asdict() for one in explained.REFUSALS],
         "components": {
             "schemas": schemas,
+            "responses": {_refused(status): _refusal(status) for status in sorted(_STATUSES)},
             "securitySchemes": {
                 "bearer": {"type": "http", "scheme": "bearer"},
                 "basic": {
@@ -97,11 +109,12 @@ def _operation(route: Route, schemas: dict[str, Any]) -> dict[str, Any]:
         "tags": [_tag(route)],
         "x-scope": route.scope,
         "security": [] if route.scope == "open" else [{"bearer": []}, {"basic": []}],
-        "parameters": [_path_parameter(name) for name in _PARAMETER.findall(route.path)],
+        "parameters": [_path_parameter(name, route.named) for name in _PARAMETER.findall(route.path)],
         "responses": {},
     }
-    if route.doc:
-        operation["description"] = route.doc
+    said = [_said_of(route), route.doc]
+    if any(said):
+        operation["description"] = " ".join(text for text in said if text)
     if route.scope == "read":
         operation["parameters"].append(_FROM)
     if route.scope == "write":
@@ -109,16 +122,27 @@ def _operation(route: Route, schemas: dict[str, Any]) -> dict[str, Any]:
     if route.form is not None:
         schema = _schema_of(route.form, schemas)
         if route.method == "GET":
-            operation["parameters"] += _query(schema, schemas)
+            operation["parameters"] += _query(schema, schemas, route.example or {})
         elif route.form is not forms.Nothing:
             content: dict[str, Any] = {"schema": schema}
             if route.example is not None:
                 content["example"] = route.example
             needed = bool(_resolved(schema, schemas).get("required"))
             operation["requestBody"] = {"required": needed, "content": {"application/json": content}}
-    for status, answer in {**_common(route), **route.answers}.items():
-        operation["responses"][str(status)] = _response(route, answer, schemas)
+    for status, answer in route.answers.items():
+        if status not in _STATUSES or answer.shape is not None:
+            operation["responses"][str(status)] = _response(route, answer, schemas)
+    for status in {*_common(route), *route.answers} & _STATUSES:
+        operation["responses"].setdefault(str(status), {"$ref": _RESPONSES.format(name=_refused(status))})
+    operation["responses"] = dict(sorted(operation["responses"].items()))
     return operation
+
+
+def _said_of(route: Route) -> str:
+    """What the form of a GET says of its fields; that of a body has a schema to say it."""
+    if route.method != "GET" or route.form in (None, forms.Nothing):
+        return ""
+    return " ".join((route.form.__doc__ or "").split()) if route.form.__doc__ != forms.Form.__doc__ else ""
 
 
 def _socket(route: Socket) -> dict[str, Any]:
@@ -132,8 +156,7 @@ def _socket(route: Socket) -> dict[str, Any]:
         "parameters": [_path_parameter(name) for name in _PARAMETER.findall(route.path)],
         "responses": {
             "101": {"description": "The connection is a WebSocket now"},
-            "401": _response(route, Answer("The token does not give the right to this", _ERROR), {}),
-            "426": _response(route, Answer("A request that is none for a WebSocket", _ERROR), {}),
+            **{str(status): {"$ref": _RESPONSES.format(name=_refused(status))} for status in (401, 403, 426)},
         },
     }
 
@@ -142,41 +165,57 @@ def _tag(route: AnyRoute) -> str:
     return route.path.strip("/").partition("/")[0] or "server"
 
 
-def _path_parameter(name: str) -> dict[str, Any]:
+def _path_parameter(name: str, named: str = "") -> dict[str, Any]:
     schema = _ID if name.endswith("_id") else {"type": "string", "minLength": 1}
-    return {"name": name, "in": "path", "required": True, "schema": schema}
+    example = examples.PARAMETERS.get(name, named)
+    return {"name": name, "in": "path", "required": True, "schema": schema, "example": example}
 
 
-def _common(route: Route) -> Mapping[int, Answer]:
-    """What any route of this kind may answer besides."""
-    found: dict[int, Answer] = {400: Answer("The request cannot be understood", _ERROR)}
+def _common(route: Route) -> set[int]:
+    """The refusals that any route of this kind may answer with."""
+    found = {400}
     if route.scope != "open":
-        found[401] = Answer("A token is missing, or does not give the right to this", _ERROR)
-        found[403] = Answer("A browser asked for this on behalf of another site", _ERROR)
+        found |= {401, 403, 503}
     if _PARAMETER.search(route.path) or route.path.endswith("/status") or route.scope == "write":
-        found[404] = Answer("There is no such thing", _ERROR)
+        found.add(404)
     if route.form is not None:
-        found[413] = Answer("The body is too large", _ERROR)
+        found.add(413)
     if route.method != "GET":
-        found[415] = Answer("The body is not declared as JSON", _ERROR)
-        found[409] = Answer("It is impossible as things stand", _ERROR)
-    if route.scope != "open":
-        found[503] = Answer("Not now: try again after a moment", _ERROR)
+        found |= {409, 415}
     return found
 
 
-def _response(route: AnyRoute, answer: Answer, schemas: dict[str, Any]) -> dict[str, Any]:
+def _refused(status: int) -> str:
+    return f"Refused{status}"
+
+
+def _refusal(status: int) -> dict[str, Any]:
+    """All refusals of a status: what they mean, and how each of them looks."""
+    found = [one for one in explained.REFUSALS if one.status == status]
+    shown: dict[str, Any] = {}
+    for one in found:
+        value: dict[str, Any] = {"message": one.said, "help": help_at(one.word)}
+        if status == 400:
+            field, _, why = one.said.partition(": ")
+            value["errors"] = {field: why}
+        shown[one.word] = {"summary": one.means, "value": value}
+    content = {"schema": {"$ref": _SCHEMAS.format(model="Error")}, "examples": shown}
+    return {"description": " Or: ".join(one.means for one in found), "content": {"application/json": content}}
+
+
+def _response(route: Route, answer: Answer, schemas: dict[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {"description": answer.what}
-    if answer.shape is _ERROR:
-        found["content"] = {"application/json": {"schema": {"$ref": _SCHEMAS.format(model="Error")}}}
-        return found
     if answer.shape is not None:
-        found["content"] = {answer.media: {"schema": _schema_of(answer.shape, schemas, "serialization")}}
+        content = {"schema": _schema_of(answer.shape, schemas, "serialization")}
+        example = examples.of_shape(answer.shape)
+        if example is not None:
+            content["example"] = example
+        found["content"] = {answer.media: content}
     elif answer.media not in ("", "application/json"):
         found["content"] = {answer.media: {"schema": {"type": "string"}}}
     if route.scope in ("read", "write"):
         found["headers"] = {POSITION: {"schema": {"type": "integer"}}}
-        if isinstance(route, Route) and route.form is not None and "limit" in forms.fields_of(route.form):
+        if route.form is not None and "limit" in forms.fields_of(route.form):
             found["headers"][NEXT] = {
                 "schema": {"type": "integer"},
                 "description": "There may be more, behind this id.",
@@ -197,9 +236,11 @@ def _schema_of(kind: Any, schemas: dict[str, Any], mode: Any = "validation") -> 
 
 
 def _plain(schema: Any) -> Any:
-    """Without the format of dates: that one has an offset, and ours are UTC without saying so."""
+    """In the words of JSON Schema: bounds behind a validator keep their Python names. And without the format of dates:
+    that one has an offset, and ours are UTC without saying so."""
     if isinstance(schema, dict):
-        return {key: _plain(value) for key, value in schema.items() if (key, value) != ("format", "date-time")}
+        found = {key: _plain(value) for key, value in schema.items() if (key, value) != ("format", "date-time")}
+        return {_BOUNDS.get(key, key) if isinstance(value, int) else key: value for key, value in found.items()}
     return [_plain(part) for part in schema] if isinstance(schema, list) else schema
 
 
@@ -220,7 +261,7 @@ def _resolved(schema: Mapping[str, Any], schemas: Mapping[str, Any]) -> Mapping[
     return found
 
 
-def _query(schema: Mapping[str, Any], schemas: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _query(schema: Mapping[str, Any], schemas: Mapping[str, Any], example: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The fields of a form, each as a parameter of the query. A null is a field that is not sent."""
     form = _resolved(schema, schemas)
     required = form.get("required", ())
@@ -235,11 +276,25 @@ def _query(schema: Mapping[str, Any], schemas: Mapping[str, Any]) -> list[dict[s
         parameter: dict[str, Any] = {"name": name, "in": "query", "required": name in required, "schema": content}
         if content.get("type") == "array":
             parameter |= {"style": "form", "explode": True}
+        if name in example:
+            parameter["example"] = example[name]
         found.append(parameter)
     return found
 
 
+async def page(call: Call) -> Response:
+    return ui.file(call, "docs.html")
+
+
 ROUTES = [
+    Route(
+        "GET",
+        "/docs",
+        "open",
+        page,
+        "All routes to read and to try, and what can go wrong",
+        answers={200: Answer("The page", media="text/html")},
+    ),
     Route(
         "GET", "/openapi.json", "open", show, "This description", answers={200: Answer("OpenAPI 3.1", dict[str, Any])}
     ),

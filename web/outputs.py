@@ -402,7 +402,7 @@ def _text(services: Services, id: int, stream: int, start: int, length: int, end
 _RAW: Final = {
     200: Answer("The bytes", media=MEDIA),
     206: Answer("The bytes of the range", media=MEDIA),
-    416: Answer("The range begins behind the end"),
+    416: Answer("The range begins behind the end", media=""),
 }
 _DOC: Final = (
     "`Range: bytes=` with one range is understood. `tail` gives so many bytes at the end, `lines` so many lines, "
@@ -410,9 +410,21 @@ _DOC: Final = (
     "`X-Scitq-Offset` says which byte is the first. Whoever has followed to the end, and wants to know whether that "
     "was all, asks for the rest without `follow`: `X-Scitq-Missing`."
 )
+_PART: Final = {"tail": 4_096}
+
 ROUTES = [
-    Route("GET", "/executions/{execution_id}/stdout", "read", stdout, "What it printed", Wanted, _RAW, _DOC),
-    Route("GET", "/executions/{execution_id}/stderr", "read", stderr, "What it printed as error", Wanted, _RAW, _DOC),
+    Route("GET", "/executions/{execution_id}/stdout", "read", stdout, "What it printed", Wanted, _RAW, _DOC, _PART),
+    Route(
+        "GET",
+        "/executions/{execution_id}/stderr",
+        "read",
+        stderr,
+        "What it printed as error",
+        Wanted,
+        _RAW,
+        _DOC,
+        _PART,
+    ),
     Route(
         "GET",
         "/executions/{execution_id}/output",
@@ -422,5 +434,6 @@ ROUTES = [
         OldPart,
         {200: Answer("What was asked for; null for what was not", Texts)},
         "What is not UTF-8 is replaced. A client that asks again begins behind the characters that it has.",
+        {"error": False, "output_position": 1},
     ),
 ]

@@ -213,7 +213,7 @@ def _whole(one: Parked) -> dict[str, Any]:
 ROUTES = [
     Route(
         "GET", "/bus/parked", "admin", listed, "Messages that were put aside", form=Listed,
-        answers={200: Answer("The oldest of them, or the newest", ParkedList)},
+        answers={200: Answer("The oldest of them, or the newest", ParkedList)}, example={"newest": True, "limit": 10},
     ),
     Route(
         "GET", "/bus/parked/export", "admin", exported, "All messages put aside, one on each line", form=forms.Nothing,
@@ -221,15 +221,18 @@ ROUTES = [
     ),
     Route(
         "GET", "/bus/parked/{name}", "admin", shown, "One message that was put aside", form=forms.Nothing,
+        named="3f1c5e0a9b7d2c48",
         answers={200: Answer("The message", WholeMessage)},
     ),
     Route(
         "POST", "/bus/parked/requeue", "admin", requeue, "Put messages back into their queues", form=Chosen,
+        example={"all": True, "queue": "commands"},
         answers={200: Answer("How many", Settled)},
         doc="A message leaves those put aside when its queue has it; what is put aside again meanwhile is not taken.",
     ),
     Route(
         "POST", "/bus/parked/discard", "admin", discard, "Throw messages away that were put aside", form=Chosen,
+        example={"all": True, "dry_run": True},
         answers={200: Answer("How many", Settled)},
     ),
 ]  # fmt: skip

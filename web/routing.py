@@ -93,7 +93,8 @@ class Route:
     form: Any = None
     answers: Mapping[int, Answer] = field(default_factory=lambda: OK)
     doc: str = ""
-    example: Any = None  # of the body
+    example: Any = None  # of the form
+    named: str = ""  # what stands for {name} in the example
 
     def __post_init__(self) -> None:
         _check(self.path, self.scope)

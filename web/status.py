@@ -299,7 +299,7 @@ ROUTES = [
     ),
     Route(
         "POST", "/projections/{name}/rebuild", "admin", rebuild, "Fold a projection anew from the log",
-        form=forms.Nothing,
+        form=forms.Nothing, named="tasks",
         answers={
             200: Answer("It was done", shapes.Done),
             202: Answer("It goes on: GET /projections tells how far it is", shapes.Done),

@@ -162,11 +162,12 @@ ROUTES = [
         "GET", "/tasks/", "read", every, "List tasks by id",
         form=Filter, answers={200: Answer("The tasks", list[shapes.Task])},
         doc="Deleted and erased tasks are listed only when their status is asked for.",
-        example={"batch": ["mine"], "status": ["failed"]},
+        example={"batch": ["samples"], "status": ["running", "paused"]},
     ),
     Route(
         "POST", "/tasks/", "write", create, "Submit a task",
-        form=task_forms.NewTask, answers={201: _TASK}, example={"command": "echo hello", "batch": "mine"},
+        form=task_forms.NewTask, answers={201: _TASK},
+        example={"command": "gzip -9 s1.fastq", "batch": "samples", "name": "s1", "retry": 1},
     ),
     Route(
         "POST", "/tasks/bulk", "write", create_many, "Submit up to 10,000 tasks, all or none",
@@ -182,7 +183,7 @@ ROUTES = [
     Route(
         "POST", "/tasks/actions", "write", act, "Do the same to many tasks",
         form=Action, answers={200: Answer("Which were done, and which refused, and why", Done)},
-        doc="When all are refused, so is the request.", example={"action": "pause", "task_ids": [1, 2]},
+        doc="When all are refused, so is the request.", example={"action": "resume", "task_ids": [1, 2]},
     ),
     Route("GET", "/tasks/{task_id}", "read", one, "One task", form=forms.Nothing, answers={200: _TASK}),
     Route(

@@ -33,22 +33,23 @@ async def root(call: Call) -> Response:
 
 
 async def page(call: Call) -> Response:
-    return _file(call, "index.html")
+    return file(call, "index.html")
 
 
 async def part(call: Call) -> Response:
-    return _file(call, call.path["name"])
+    return file(call, call.path["name"])
 
 
-def _file(call: Call, name: str) -> Response:
-    file = _FILES.get(name)
-    if file is None:
+def file(call: Call, name: str) -> Response:
+    """One of the files, or that it has not changed."""
+    found = _FILES.get(name)
+    if found is None:
         raise not_found(f"the page has no part {name[:100]!r}")
-    headers = {"ETag": file.tag, "Cache-Control": "no-cache"}
-    if call.request.headers.get("if-none-match") == file.tag:
+    headers = {"ETag": found.tag, "Cache-Control": "no-cache"}
+    if call.request.headers.get("if-none-match") == found.tag:
         # With its type, which decides on its policy: what a 304 says replaces what the browser had kept.
-        return Response(None, 304, headers, file.media_type)
-    return Response(file.content, 200, headers, file.media_type)
+        return Response(None, 304, headers, found.media_type)
+    return Response(found.content, 200, headers, found.media_type)
 
 
 ROUTES = [
@@ -60,6 +61,7 @@ ROUTES = [
         "open",
         part,
         "A part of the live page",
+        named="page.css",
         answers={200: Answer("Its style or its program", media="text/css"), 304: Answer("It has not changed")},
     ),
 ]

@@ -191,7 +191,7 @@ ROUTES = [
     Route(
         "GET", "/workers/", "read", every, "List workers by id",
         form=Filter, answers={200: Answer("The workers", list[shapes.Worker])},
-        doc="Deleted workers are listed only when their status or id is asked for.", example={"batch": "mine"},
+        doc="Deleted workers are listed only when their status or id is asked for.", example={"batch": "samples"},
     ),
     Route(
         "GET", "/workers/tasks", "read", counts, "How many executions of each status every worker has",
@@ -201,7 +201,7 @@ ROUTES = [
     Route("GET", "/workers/{worker_id}", "read", one, "One worker", form=forms.Nothing, answers={200: _WORKER}),
     Route(
         "PUT", "/workers/{worker_id}", "write", edit, "Set a worker's concurrency, prefetch, batches; pause, resume it",
-        form=Changes, answers={200: _WORKER}, example={"concurrency": 8, "batch": "mine"},
+        form=Changes, answers={200: _WORKER}, example={"concurrency": 8, "batch": "samples"},
     ),
     Route(
         "DELETE", "/workers/{worker_id}", "write", delete, "Take a worker off the list; what it holds goes back",
@@ -209,14 +209,14 @@ ROUTES = [
     ),
     Route(
         "GET", "/workers/{worker_id}/executions", "read", held, "What a worker holds: pending, accepted or running",
-        form=forms.Page, answers={200: _HELD},
+        form=forms.Page, answers={200: _HELD}, example={"limit": 100},
     ),
     Route(
         "GET", "/workers/{worker_id}/executions/{status}", "read", held_with, "A worker's executions of one status",
-        form=forms.Page, answers={200: _HELD},
+        form=forms.Page, answers={200: _HELD}, example={"limit": 100},
     ),
     Route(
         "POST", "/workers/{worker_id}/signals", "write", signal, "Send a signal to an execution of a worker",
-        form=Signal, answers={200: Answer("It was sent")}, example={"execution_id": 5, "signal": 15},
+        form=Signal, answers={200: Answer("It was sent")}, example={"execution_id": 1, "signal": 15},
     ),
 ]  # fmt: skip

@@ -8,7 +8,7 @@ from scitq.config.settings import NAMES
 INTRODUCTION = """\
 # Settings
 
-<!-- Written by `python -m scitq.config > docs/parameters.md`. Change the declarations in scitq/config/settings.py. -->
+<!-- Written by `make docs`. Change the declarations in scitq/config/settings.py. -->
 
 A value is taken from the first of these places that has one:
 

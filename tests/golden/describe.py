@@ -1,7 +1,4 @@
-"""`python -m tests.golden.describe` prints docs/events.md: every event, what it says, and its fields.
-
-python -m tests.golden.describe > docs/events.md
-"""
+"""docs/events.md: every event, what it says, and its fields. `make docs` writes it."""
 
 from __future__ import annotations
 
@@ -20,7 +17,7 @@ Facts are appended, everything else is a function of them. These are the facts: 
 never changes. The name is for ever; an event that changes gets a new version, and the old one is brought up to it when
 it is read.
 
-This page is printed by `python -m tests.golden.describe`; the sentences are those of the classes in `domain/`.
+This page is written by `make docs`; the sentences are those of the classes in `domain/`.
 """
 STREAMS = (
     ("Tasks", "task-", "Stream `task-<id>`, together with the events of the task's executions."),
@@ -52,7 +49,3 @@ def described(cls: type[Any]) -> Iterator[str]:
         kind = re.sub(r"tuple\[(\w+), \.\.\.\]", r"list of \1", str(field.type))
         kind = kind.replace("Mapping[str, Any]", "object").replace("None", "null").replace('"', "'")
         yield f"- `{field.name}`: {kind}{default}\n"
-
-
-if __name__ == "__main__":
-    print(page(), end="")

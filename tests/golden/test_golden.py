@@ -20,7 +20,6 @@ from scitq.domain import snapshot, wire
 from scitq.domain.envelope import read_header, seal
 from scitq.domain.state import State
 from scitq.store.chain import verify
-from tests.golden.describe import page
 from tests.golden.journals import JOURNALS, facts_file, facts_of, line, read, written
 
 EVENTS = Path(__file__).resolve().parents[2] / "docs" / "events.md"
@@ -91,10 +90,6 @@ def test_every_event_of_every_version_is_in_a_golden_journal() -> None:
 
 def test_an_erased_event_is_in_a_golden_journal() -> None:
     assert any(envelope.payload is None for journal in JOURNALS for envelope in read(journal))
-
-
-def test_the_page_of_events_says_what_is_there() -> None:
-    assert EVENTS.read_text() == page(), "python -m tests.golden.describe > docs/events.md"
 
 
 def test_every_event_is_explained_in_a_sentence_without_names_of_classes() -> None:

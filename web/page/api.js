@@ -16,6 +16,11 @@ export function keepToken(token) {
   sessionStorage.setItem(KEY, token);
 }
 
+/** The token that is sent, or nothing. */
+export function tokenKept() {
+  return sessionStorage.getItem(KEY) ?? "";
+}
+
 export class Refused extends Error {
   constructor(status, message) {
     super(message);
@@ -26,8 +31,8 @@ export class Refused extends Error {
 /** There is no server, or no way to it. */
 export class Away extends Error {}
 
-async function ask(path, options = {}) {
-  const token = sessionStorage.getItem(KEY);
+export async function ask(path, options = {}) {
+  const token = tokenKept();
   const headers = { ...options.headers };
   if (token) headers.Authorization = `Bearer ${token}`;
   try {

@@ -16,7 +16,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scitq.config import Settings, load
-from scitq.config.page import page
 from scitq.config.settings import NAMES
 from scitq.config.values import ServerAddress, Token, without_passwords
 from scitq.errors import Malformed
@@ -320,10 +319,6 @@ def test_any_file_gives_settings_or_one_sentence(content: bytes) -> None:
     with tempfile.NamedTemporaryFile() as file:
         Path(file.name).write_bytes(content)
         loaded_or_refused(HOME, [Path(file.name)])
-
-
-def test_the_page_of_settings_equals_their_declarations() -> None:
-    assert (ROOT / "docs" / "parameters.md").read_text() == page(), "python -m scitq.config > docs/parameters.md"
 
 
 def test_every_setting_says_what_it_is_for_in_one_sentence() -> None:
