@@ -17,7 +17,8 @@ from scitq.web.app import all_routes
 from scitq.web.examples import PARKED
 from scitq.web.openapi import document
 from scitq.web.routing import Route
-from tests.unit.web.whole import BEARER, Whole, eventually, whole
+from tests.services.waiting import eventually
+from tests.unit.web.whole import BEARER, Whole, whole
 
 DOCUMENT: Final = document(all_routes(), "0-test")
 ROUTES: Final = [route for route in all_routes() if isinstance(route, Route)]
