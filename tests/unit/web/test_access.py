@@ -56,7 +56,7 @@ def test_without_a_token_there_is_nothing_to_see_and_nothing_to_do(shared: Whole
         answer = shared.ask(route.method, path_of(route), headers=headers)
         assert answer.status_code == 401
         assert answer.headers["www-authenticate"] == "Bearer"
-        assert set(answer.json()) == {"message"}
+        assert set(answer.json()) == {"message", "help"}
     assert shared.position == before
 
 

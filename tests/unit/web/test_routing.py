@@ -139,6 +139,6 @@ def test_a_fault_of_ours_is_logged_and_not_shown(tmp_path: Path, caplog: pytest.
     with whole(tmp_path / "store", extra=extra) as server:
         for answer in (server.get("/falls"), server.post("/trips")):
             assert answer.status_code == 500
-            assert answer.json() == {"message": "the server stumbled over this request: its log says why"}
+            assert answer.json()["message"] == "the server stumbled over this request: its log says why"
             assert answer.headers["x-content-type-options"] == "nosniff"
     assert caplog.text.count("RuntimeError: the secret inner life") == 2
