@@ -17,7 +17,7 @@ from urllib.parse import quote, urlsplit, urlunsplit
 import httpx
 import orjson
 from pika.exceptions import ChannelClosed, ConnectionClosed, ProbableAccessDeniedError, ProbableAuthenticationError
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from scitq import __version__
 from scitq.agents.broker_connection import BrokerConnection
@@ -26,23 +26,13 @@ from scitq.agents.link import OPEN_S, OTHER_FOR_S, Connection, Link, NotOpened
 from scitq.bus.rabbit_address import HANDSHAKE_S, Address
 from scitq.bus.rabbit_standing import sentence
 from scitq.domain.agent_wire import PROTOCOLS
+from scitq.domain.speaker import BrokerAccount
 from scitq.errors import Malformed
 
 log = logging.getLogger(__name__)
 
 PATH: Final = "/workers/broker"
 LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
-
-
-class Account(BaseModel):
-    """What the server gives; see web/enrol.py."""
-
-    addresses: list[str]
-    user: str
-    password: str
-    exchange: str
-    queue: str
-    keys: dict[str, str]
 
 
 class NotGiven(NotOpened):
@@ -57,7 +47,7 @@ class BrokerLink(Link):
         self._url = url if "://" in url else f"http://{url}"
         self._token = token if callable(token) else lambda: token
         self._name = name
-        self._account: Account | None = None
+        self._account: BrokerAccount | None = None
         self._other_since: float | None = None
 
     async def open(self) -> Connection:
@@ -73,7 +63,7 @@ class BrokerLink(Link):
                 return connection
         raise error or NotOpened("the server has named no broker")
 
-    async def _connect(self, account: Account, url: str) -> Connection:
+    async def _connect(self, account: BrokerAccount, url: str) -> Connection:
         try:
             address = Address(_with_user(url, account))
         except Malformed as error:
@@ -105,7 +95,7 @@ class BrokerLink(Link):
             self._account = None  # the server knows better what there is, or makes it
         return NotOpened(f"the broker at {address.shown} cannot be used: {reason}")
 
-    async def _ask(self) -> Account:
+    async def _ask(self) -> BrokerAccount:
         shown, here = self._token(), urlsplit(self._url).hostname in LOOPBACK
         try:
             async with httpx.AsyncClient(timeout=OPEN_S, trust_env=not here) as client:
@@ -119,7 +109,7 @@ class BrokerLink(Link):
             raise NotGiven(f"the server at {self._url} cannot be reached: {reason}") from error
         if answer.status_code == 201:
             try:
-                return Account.model_validate_json(answer.content)
+                return BrokerAccount.model_validate_json(answer.content)
             except ValidationError as error:
                 raise NotGiven(f"what the server at {self._url} says of its broker cannot be understood") from error
         said = _message(answer)
@@ -165,7 +155,7 @@ class AnyLink(Link):
         return connection
 
 
-def _with_user(url: str, account: Account) -> str:
+def _with_user(url: str, account: BrokerAccount) -> str:
     parts = urlsplit(url)
     user = f"{quote(account.user, safe='')}:{quote(account.password, safe='')}"
     return urlunsplit(parts._replace(netloc=f"{user}@{parts.netloc.rpartition('@')[2]}"))

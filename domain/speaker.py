@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from pydantic import BaseModel
+
 from scitq.domain.messages import AgentHello, FromAgent
 from scitq.errors import Malformed
 
@@ -28,3 +30,17 @@ class Speaker:
                 raise Malformed(f"this credential is for {self.credential}, not for {message.hello.name!r}")
         elif not self.is_worker(message.worker, message.incarnation):
             raise Malformed(f"this is said for worker {message.worker} by an agent that has not its place")
+
+
+class BrokerAccount(BaseModel):
+    """What the server gives a worker that wants to speak over the broker.
+
+    `keys`: under which it writes to the exchange, by what it sends. The addresses have no user in them.
+    """
+
+    addresses: list[str]
+    user: str
+    password: str
+    exchange: str
+    queue: str
+    keys: dict[str, str]

@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from scitq.credentials import INVITED_S, LONGEST_S, NAME_BYTES, SHORTEST_S, Credentials
 from scitq.domain.agent_wire import PROTOCOLS
+from scitq.domain.speaker import BrokerAccount
 from scitq.web import forms
 from scitq.web.errors import Refusal, conflict, forbidden
 from scitq.web.gateway import no_common_words
@@ -48,17 +49,6 @@ class Invitation(BaseModel):
 class Credential(BaseModel):
     credential: str
     name: str
-
-
-class BrokerUser(BaseModel):
-    """`keys`: under which it writes to the exchange, by what it sends. The addresses have no user in them."""
-
-    addresses: list[str]
-    user: str
-    password: str
-    exchange: str
-    queue: str
-    keys: dict[str, str]
 
 
 def invite(call: Call) -> Response:
@@ -124,7 +114,7 @@ ROUTES = [
         broker,
         "Give a worker a user of the broker, with a new password",
         form=Speak,
-        answers={201: Answer("The user, and where and how it may speak", BrokerUser)},
+        answers={201: Answer("The user, and where and how it may speak", BrokerAccount)},
         example={"name": "node7", "protocols": ["scitq.1"]},
     ),
 ]
