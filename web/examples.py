@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final, get_args, get_origin
 
+from scitq.domain import speaker
 from scitq.web import enrol, events, outputs, parked, shapes, status, tasks
 
 _THEN: Final = "2026-11-20T18:36:21.153899"
@@ -88,7 +89,7 @@ EXAMPLES: Final[Mapping[Any, Any]] = {
     parked.Settled: {"messages": 1, "missing": [], "left": 0, "refused": [], "dry_run": True},
     enrol.Invitation: {"invitation": "scitq1.eyJ1bnRpbCI6MTc5NX0.c2lnbmF0dXJl", "expires": "2026-11-20T19:36:21"},
     enrol.Credential: {"credential": "scitq1.eyJuYW1lIjoibm9kZTcifQ.c2lnbmF0dXJl", "name": "node7"},
-    enrol.BrokerUser: {
+    speaker.BrokerAccount: {
         "addresses": ["amqps://broker.example.org"], "user": "scitq.worker.node7", "password": "…",
         "exchange": "scitq.agents", "queue": "scitq.agent.node7", "keys": {"reports": "reports.node7"},
     },
