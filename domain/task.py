@@ -36,8 +36,6 @@ from scitq.domain.steering import TaskUnblocked as TaskUnblocked
 from scitq.domain.steering import UnblockTask as UnblockTask
 from scitq.errors import Rejected
 
-# All that a task can be told and can tell is said as `task.…`; a part of it is written down in steering.py.
-
 Stage = Literal["waiting", "pending", "assigned", "accepted", "running", "succeeded", "failed", "deleted"]
 Status = Literal["paused", "waiting", "pending", "assigned", "accepted", "running", "succeeded", "failed", "deleted"]
 
