@@ -109,10 +109,11 @@ def _command(
 
 
 def _waited(server: Any, task: int, json: bool) -> int:
-    from scitq.cli.output import BOTH, exit_code, follow_task
+    from scitq.cli.following import follow_task
+    from scitq.cli.output import exit_code
 
     try:
-        status = follow_task(server, task, () if json else BOTH)
+        status = server.wait([task])[task] if json else follow_task(server, task)
     except KeyboardInterrupt:
         program.say(NAME, f"task {task} goes on without us; scitq-manage task delete -i {task} would end it")
         raise

@@ -8,8 +8,8 @@ import typer
 
 from scitq.cli import program, selecting
 from scitq.cli.client import connect
-from scitq.cli.manage_task import streams
 from scitq.cli.output import show as show_output
+from scitq.cli.output import streams
 from scitq.cli.selecting import Name
 from scitq.cli.tables import CELL_CHARS, AsJson, Long, NoHeaders, dump, show
 from scitq.errors import Rejected

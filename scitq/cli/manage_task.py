@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Annotated, Any
 
 import typer
 
-from scitq.cli import program, selecting
+from scitq.cli import manage_output, manage_wait, program, selecting
 from scitq.cli.client import connect
-from scitq.cli.output import Stream, exit_code, follow_task
-from scitq.cli.output import show as show_output
 from scitq.cli.selecting import Id, Ids, Name
 from scitq.cli.tables import AsJson, Long, NoHeaders, cell, dump, show
 from scitq.errors import Rejected
@@ -57,25 +54,8 @@ def task_show(context: typer.Context, id: Id = None, name: Name = None, json: As
         print(f"{field:<{width}}  {cell(value, long=True)}".rstrip())
 
 
-@app.command("output")
-def task_output(
-    context: typer.Context,
-    id: Id = None,
-    name: Name = None,
-    output: Annotated[bool, typer.Option("-o", "--output", help="Only standard output.")] = False,
-    error: Annotated[bool, typer.Option("-e", "--error", help="Only standard error.")] = False,
-    follow: Annotated[bool, typer.Option("--follow", help="As it comes, until the task has ended.")] = False,
-) -> None:
-    """Show what the latest attempt printed: its output on ours, its errors on our errors."""
-    with connect(context) as server:
-        task = selecting.task(server, id, name)
-        if follow:
-            raise typer.Exit(exit_code(server, task, follow_task(server, task, streams(output, error))))
-        latest = server.executions(task_id=task, latest=True, no_output=True)
-        if not latest:
-            server.task_get(task)  # which says that there is none, if there is none
-            raise Rejected(f"task {task} has not been run yet")
-        show_output(server, latest[0]["execution_id"], streams(output, error))
+app.command("output")(manage_output.task_output)
+app.command("wait")(manage_wait.task_wait)
 
 
 @app.command("update")
@@ -155,9 +135,3 @@ def _act(server: Any, action: Any, ids: list[int]) -> None:
     if refused:
         first = next(iter(refused.values()))
         raise Rejected(first if len(refused) == 1 else f"{len(refused)} were refused, as: {first}")
-
-
-def streams(output: bool, error: bool) -> tuple[Stream, ...]:
-    """What -o and -e ask for: both when neither is given."""
-    chosen: Iterable[tuple[Stream, bool]] = (("stdout", output or not error), ("stderr", error or not output))
-    return tuple(stream for stream, wanted in chosen if wanted)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import codecs
-import queue
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from threading import Thread
-from typing import TYPE_CHECKING, Any, Final, Literal, TextIO
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TextIO
 
 from scitq.cli.texts import KEPT, clean
 
@@ -20,37 +19,33 @@ SHOWABLE: Final = frozenset({"running", "succeeded", "failed", "cancelled", "ref
 SIGNALLED: Final = 128
 
 
-def show(server: Server[Any], execution: int, streams: Iterable[Stream] = BOTH, follow: bool = False) -> None:
-    """Copy what an execution printed: its output to ours, its errors to our errors. `follow`: until it has ended."""
-    copies = [_Copy(server, execution, stream, follow) for stream in streams]
-    for copy in copies:
-        copy.start()
-    for copy in copies:
-        copy.join()
-        if copy.error is not None:
-            raise copy.error
+def show(server: Server[Any], execution: int, streams: Iterable[Stream] = BOTH, lines: int | None = None) -> None:
+    """Copy what an execution printed: its output to ours, its errors to our errors."""
+    copies(server, execution, streams, lines=lines)
 
 
-def follow_task(server: Server[Any], task: int, streams: Iterable[Stream] = BOTH, live: bool = True) -> str:
-    """Show every attempt at a task, as it goes on, until the task has ended: how it stands then."""
-    shower = _Shower(server, tuple(streams))
-    seen: set[int] = set()
+def copies(
+    server: Server[Any],
+    execution: int,
+    streams: Iterable[Stream],
+    follow: bool = False,
+    lines: int | None = None,
+    writer: Callable[[TextIO], Writer] | None = None,
+) -> None:
+    """`follow`: until it has ended; `lines`: so many at most of what is there; `writer`: what shows it."""
+    threads = [_Copy(server, execution, stream, follow, lines, writer) for stream in streams]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+        if thread.error is not None:
+            raise thread.error
 
-    def look(statuses: Mapping[int, str]) -> None:
-        for one in server.executions(task_id=task, no_output=True):
-            if one["status"] in SHOWABLE and one["execution_id"] not in seen:
-                seen.add(one["execution_id"])
-                shower.waiting.put(one["execution_id"])
 
-    shower.start()
-    status = server.wait([task], on_progress=look if live else None)[task]
-    if status != "deleted":
-        look({})
-    shower.waiting.put(None)
-    shower.join()
-    if shower.error is not None:
-        raise shower.error
-    return status
+def streams(output: bool, error: bool) -> tuple[Stream, ...]:
+    """What -o and -e ask for: both when neither is given."""
+    chosen: Iterable[tuple[Stream, bool]] = (("stdout", output or not error), ("stderr", error or not output))
+    return tuple(stream for stream, wanted in chosen if wanted)
 
 
 def exit_code(server: Server[Any], task: int, status: str) -> int:
@@ -64,35 +59,40 @@ def exit_code(server: Server[Any], task: int, status: str) -> int:
     return min(SIGNALLED - code, 255) if code < 0 else min(code, 255)
 
 
+class Writer(Protocol):
+    """Takes a stream piece by piece."""
+
+    def take(self, piece: bytes) -> None: ...
+
+    def end(self) -> None: ...
+
+
 class _Copy(Thread):
     """One stream of one execution, on its way to ours."""
 
-    def __init__(self, server: Server[Any], execution: int, stream: Stream, follow: bool) -> None:
+    def __init__(
+        self,
+        server: Server[Any],
+        execution: int,
+        stream: Stream,
+        follow: bool,
+        lines: int | None,
+        writer: Callable[[TextIO], Writer] | None,
+    ) -> None:
         super().__init__(daemon=True)
-        self._pieces = server.output(execution, stream, follow)
+        self._pieces = server.output(execution, stream, follow, lines=lines)
         self._out = sys.stdout if stream == "stdout" else sys.stderr
+        self._writer = None if writer is None else writer(self._out)
         self.error: BaseException | None = None
 
     def run(self) -> None:
         try:
-            copy(self._pieces, self._out)
-        except BaseException as error:  # raised again by whoever joins us
-            self.error = error
-
-
-class _Shower(Thread):
-    """Shows one execution after the other."""
-
-    def __init__(self, server: Server[Any], streams: tuple[Stream, ...]) -> None:
-        super().__init__(daemon=True)
-        self._server, self._streams = server, streams
-        self.waiting: queue.SimpleQueue[int | None] = queue.SimpleQueue()
-        self.error: BaseException | None = None
-
-    def run(self) -> None:
-        try:
-            while (execution := self.waiting.get()) is not None:
-                show(self._server, execution, self._streams, follow=True)
+            if self._writer is None:
+                copy(self._pieces, self._out)
+                return
+            for piece in self._pieces:
+                self._writer.take(piece)
+            self._writer.end()
         except BaseException as error:  # raised again by whoever joins us
             self.error = error
 

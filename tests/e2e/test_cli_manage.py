@@ -71,7 +71,7 @@ EVERY = [
     (thing, verb)
     for thing, verbs in {
         "worker": "list update delete signal invite",
-        "task": "list show output update relaunch delete pause resume release",
+        "task": "list show output wait update relaunch delete pause resume release",
         "batch": "list stop go delete",
         "execution": "list output signal",
         "event": "list show verify follow",
@@ -207,6 +207,28 @@ def test_output_is_followed_as_it_comes(system: Embedded, client: Client, tmp_pa
     (tmp_path / "go").touch()
     rest, _ = process.communicate(timeout=30)
     assert rest == "two\n" and process.returncode == 0
+
+
+def test_several_are_followed_line_by_line_under_their_names(system: Embedded, client: Client, tmp_path: Path) -> None:
+    flag = tmp_path / "flag"
+    script = f"echo $0; test $0 = a || test -e {flag} || {{ touch {flag}; exit 1; }}"
+    for name in ("a", "b"):
+        client.task_create(f"sh -c '{script}' {name}", name=name, batch="several", retry=1, status="paused")
+    with subprocess.Popen(
+        [*MANAGE, "task", "output", "-b", "several", "--follow"], env=system.machine.environ, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    ) as process:  # fmt: skip
+        client.worker_update(client.workers(name="here")[0], batches=["Default", "several"])
+        ids = [task["task_id"] for task in client.tasks(batch="several")]
+        client.tasks_action("resume", ids)
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 0
+    a, b = (f"{id} {name}" for id, name in zip(ids, "ab", strict=True))
+    assert sorted(out.splitlines()) == sorted([f"{a} | a", f"{b} | b", f"{b} | b"])
+    assert set(err.splitlines()) == {f"{b}: attempt 2 begins", f"{a}: it has succeeded", f"{b}: it has succeeded"}
+    assert said(system, "task", "output", "-b", "several", "--tail", "1").splitlines() == [f"{a} | a", f"{b} | b"]
+    assert said(system, "task", "wait", "-b", "several") == "2 tasks: 2 succeeded\n"
+    assert "there is no task in 'nowhere'" in refused(system, "task", "wait", "-b", "nowhere")
 
 
 def test_executions_are_listed_the_newest_first(system: Embedded, client: Client) -> None:
