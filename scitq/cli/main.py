@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from scitq.cli import config, explain, launch, manage, program, server, up, worker
+from scitq.cli import completion, config, explain, launch, manage, program, server, up, worker
 
 NAME = "scitq"
 
@@ -22,6 +22,7 @@ app.command(
 )(launch.launch)
 app.add_typer(manage.app, name="manage", help="See and steer everything.")
 app.add_typer(config.app, name="config")
+app.add_typer(completion.app, name="completion")
 app.command("explain")(explain.explain)
 
 
