@@ -1,4 +1,7 @@
-"""The pages that are made from the program: `make docs` writes them, tests/test_docs.py holds them to it."""
+"""The pages that are made from the program: `make docs` writes them, tests/test_docs.py holds them to it.
+
+And those whose commands are typed, each block of ```sh that does not say why it cannot be.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +23,8 @@ WRITTEN: Final[Mapping[str, Callable[[], str]]] = {
     "docs/parameters.md": settings.page,
     "deploy/scitq.conf.example": template.template,
 }
+TYPED: Final = ("README.md", "docs/usage.md", "docs/manage.md", "docs/rest.md")
+"""Whose commands tests/e2e/test_docs_typed.py types."""
 
 
 def write() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from scitq import explained
 from scitq.domain import wire
-from tests.pages import WRITTEN
+from tests.pages import TYPED, WRITTEN
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -27,6 +27,35 @@ def name(page: Path) -> str:
 def test_a_page_that_is_made_from_the_program_is_as_that_says(page: str) -> None:
     there = (ROOT / page).read_text() if (ROOT / page).exists() else ""
     assert there == WRITTEN[page](), f"{page} is not as the program says: run `make docs` and commit what it writes"
+
+
+MARKED = re.compile(r"(?:^<!-- (typed|tested|not run): ([^>]*?) -->\n)?^```sh\n", re.MULTILINE)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_every_command_that_is_shown_is_typed_by_a_test_or_says_why_not(page: Path) -> None:
+    """Blocks without a mark are typed by tests/e2e/test_docs_typed.py, if it knows the page."""
+    for kind, what in MARKED.findall(page.read_text()):
+        if kind == "tested":
+            assert f"{what!r}".replace("'", '"') in (ROOT / "tests" / "e2e" / "test_backup.py").read_text(), what
+        elif kind == "typed":
+            assert page.name == "tutorial.md", f"{name(page)} is typed by no test"
+        elif kind == "not run":
+            assert len(what) > 10, f"{name(page)}: why is it not run?"
+        else:
+            assert name(page) in TYPED, f"{name(page)} shows commands: put it into TYPED, or say <!-- not run: why -->"
+
+
+def test_every_decision_is_in_their_index() -> None:
+    index = (ROOT / "docs" / "decisions" / "README.md").read_text()
+    for page in (ROOT / "docs" / "decisions").glob("0*.md"):
+        title = page.read_text().splitlines()[0].split(" ", 2)[2]
+        assert f"- [{page.name[:4]}]({page.name}): {title}\n" in index, f"add {page.name} to docs/decisions/README.md"
+
+
+def test_every_page_is_named_in_the_readme() -> None:
+    missing = [page.name for page in (ROOT / "docs").glob("*.md") if f"docs/{page.name}" not in words_of("README.md")]
+    assert not missing, f"name in README.md: {missing}"
 
 
 SYMPTOMS = ROOT / "docs" / "when-things-fail.md"

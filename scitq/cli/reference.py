@@ -15,7 +15,8 @@ INTRODUCTION: Final = """\
 
 Every command with its arguments and options, as `-h` tells them. [Using it](usage.md) and [steering it](manage.md) say
 what they are good for. `scitq-manage`, `scitq-launch`, `scitq-worker` and `scitq-server` are the same as
-`scitq manage`, `scitq launch`, `scitq worker` and `scitq server`.
+`scitq manage`, `scitq launch`, `scitq worker` and `scitq server`. The word `start` of `scitq worker start` is left out
+when it is typed.
 """
 
 
@@ -24,7 +25,7 @@ def page() -> str:
     from scitq.cli import main
 
     command = typer.main.get_command(main.app)
-    found = [(path, one) for path, one in _walk(command, "scitq") if not getattr(one, "hidden", False)]
+    found = list(_walk(command, "scitq"))
     contents = [f"- [`{path}`](#{path.replace(' ', '-')}): {_first(one.help)}" for path, one in found]
     return "\n".join([INTRODUCTION, *contents, "", *("\n".join(_section(path, one)) for path, one in found)])
 
@@ -40,7 +41,7 @@ def _section(path: str, command: Any) -> Iterator[str]:
     yield f"## {path}\n"
     yield "```\n" + " ".join([path, *command.collect_usage_pieces(context)]) + "\n```\n"
     yield from filter(None, (_text(command.help), _text(command.epilog)))
-    subs = {name: sub for name, sub in getattr(command, "commands", {}).items() if not sub.hidden}
+    subs = getattr(command, "commands", {})
     if subs:
         yield "| verb | what it does |\n|---|---|"
         yield from (

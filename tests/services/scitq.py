@@ -33,7 +33,11 @@ class Machine:
         }  # fmt: skip
 
     def command(self, *words: str) -> list[str]:
-        return [*self._inside, *SCITQ, *words]
+        return self.inside(*SCITQ, *words)
+
+    def inside(self, *words: str) -> list[str]:
+        """Any command, on this machine."""
+        return [*self._inside, *words]
 
     def run(self, *words: str, code: int = 0, timeout_s: float = SOON_S) -> str:
         """What a command prints; it must end with that code."""
