@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +18,17 @@ from tests.services.waiting import eventually
 BLOCK = re.compile(
     r"(?P<mark>^<!-- (?:typed|tested|not run): [^>]*? -->\n)?^```sh\n(?P<block>.*?)^```", re.DOTALL | re.MULTILINE
 )
+TASKS = """
+from scitq.lib import Server
+s1 = {"command": "echo hi", "name": "s1", "batch": "samples"}
+with Server() as server:
+    true, failed = {"command": "true"}, {"command": "false", "name": "failed"}
+    ids = server.tasks_create([true, failed, true, true, true, true, s1])
+    while not server.workers():
+        pass
+    server.worker_update(1, batch="Default,samples")
+    server.wait(ids, timeout=60)
+"""
 PROGRAMS = {"process": "true", "align": "true"}
 """Whose names stand for somebody's own."""
 
@@ -42,11 +52,9 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
                 eventually(lambda: "scitq is ready" in server.said())
                 token = machine.folder / ".local" / "share" / "scitq" / "token"
                 machine.environ["SCITQ_TOKEN"] = token.read_text().strip()
-                tasks = [["true"], ["-n", "failed", "false"], *[["true"]] * 4, ["-n", "s1", "echo", "hi"]]
-                for words in tasks:
-                    machine.run("launch", *words)
-                done = ("manage", "task", "list", "-H", "-S", "succeeded")
-                eventually(lambda: len(machine.run(*done).splitlines()) == len(tasks) - 1)
+                program = machine.folder / "tasks.py"
+                program.write_text(TASKS)
+                machine.shell("python tasks.py")
                 yield machine
             finally:
                 server.end()
@@ -60,15 +68,8 @@ def test_the_commands_of_a_page_work(page: str, machine: Machine) -> None:
     found = blocks(page)
     assert found, f"{page} shows no command that can be typed: take it out of TYPED"
     for block in found:
-        done = subprocess.run(
-            machine.inside("bash", "-eu", "-o", "pipefail", "-c", block), cwd=machine.folder, env=machine.environ,
-            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=100, check=False,
-        )  # fmt: skip
-        assert done.returncode == 0, (
-            f"{page} shows\n{block}\nand it ends with {done.returncode}: {done.stdout}{done.stderr}"
-        )
-        assert "Traceback" not in done.stderr
-        assert not re.search(r"\b(error|refused|failed)\b", done.stderr), f"{block}{done.stderr}"
+        said = machine.shell(block)
+        assert "Traceback" not in said and "scitq stumbled" not in said, f"{page}: {block}{said}"
 
 
 def test_what_is_marked_is_left_out() -> None:

@@ -39,6 +39,15 @@ class Machine:
         """Any command, on this machine."""
         return [*self._inside, *words]
 
+    def shell(self, block: str, timeout_s: float = SOON_S) -> str:
+        """What comes, errors too, when these lines are typed there; each of them must work."""
+        done = subprocess.run(
+            self.inside("bash", "-eu", "-o", "pipefail", "-c", block), cwd=self.folder, env=self.environ, text=True,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=timeout_s, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, f"{block}\nended with {done.returncode}: {done.stdout}"
+        return done.stdout
+
     def run(self, *words: str, code: int = 0, timeout_s: float = SOON_S) -> str:
         """What a command prints; it must end with that code."""
         done = subprocess.run(
