@@ -7,7 +7,11 @@ ScitqError
 │   └── UnknownMessage    a message of a kind that only a newer agent knows
 ├── Unreachable           a server does not answer
 ├── ServerError           a server answered that it will not, or cannot
-│   └── NotAllowed        what was sent with the request does not give the right to it
+│   ├── NotAllowed        what was sent with the request does not give the right to it
+│   ├── NotFound          there is no such thing, or none any more
+│   └── Busy              it cannot now; trying again may help
+├── QueueFull             as many requests wait to be sent in the background as may
+├── NotSent               what was to be sent in the background was not, or nobody knows
 ├── PartlyDone            of many tasks, some were created and then something failed
 ├── TasksFailed           of the tasks that were waited for, some failed
 ├── AgentError            the machine of an agent did not do as it was asked
@@ -30,6 +34,9 @@ ScitqError
 
 class ScitqError(Exception):
     """Root of the tree: catching it catches every error scitq raises on purpose."""
+
+    retryable: bool = False
+    """The same again may succeed, later and without anybody doing anything about it."""
 
 
 class Rejected(ScitqError):
@@ -78,6 +85,8 @@ class OutcomeUnknown(StoreError):
 class StoreUnavailable(StoreError):
     """The store cannot be reached, or refused before writing anything. Try again later."""
 
+    retryable = True
+
 
 class StoreFull(StoreUnavailable):
     """No space is left where the store writes. Nothing was written."""
@@ -101,6 +110,8 @@ class Corrupt(StoreError):
 
 class BusUnavailable(ScitqError):
     """The bus is full or cannot be reached. Nothing was sent; try again in a moment."""
+
+    retryable = True
 
 
 class AgentError(ScitqError):
@@ -130,6 +141,8 @@ class ShimUnavailable(AgentError):
 class Unreachable(ScitqError):
     """A server does not answer. What was sent to it may still have been done."""
 
+    retryable = True
+
 
 class ServerError(ScitqError):
     """A server answered that it will not, or cannot. `status` is that of HTTP, `message` a sentence for the user."""
@@ -146,6 +159,30 @@ class ServerError(ScitqError):
 
 class NotAllowed(ServerError):
     """What was sent with a request does not give the right to it: no token, another server's, or a narrower one."""
+
+
+class NotFound(ServerError):
+    """There is no such task, worker, execution or path, or it was deleted."""
+
+
+class Busy(ServerError):
+    """The server cannot do it now: it is starting, stopping, overloaded, or has lost its database."""
+
+    retryable = True
+
+
+class QueueFull(ScitqError):
+    """As many requests wait to be sent in the background as may. This one was not taken."""
+
+    retryable = True
+
+
+class NotSent(ScitqError):
+    """What was to be sent in the background was not, or its answer is not known. `count`: so many requests."""
+
+    def __init__(self, message: str, count: int = 1) -> None:
+        self.count = count
+        super().__init__(message)
 
 
 class PartlyDone(ScitqError):

@@ -7,7 +7,18 @@ with Server() as server:
     print(server.wait(ids))
 """
 
-from scitq.errors import NotAllowed, PartlyDone, ScitqError, ServerError, TasksFailed, Unreachable
+from scitq.errors import (
+    Busy,
+    NotAllowed,
+    NotFound,
+    NotSent,
+    PartlyDone,
+    QueueFull,
+    ScitqError,
+    ServerError,
+    TasksFailed,
+    Unreachable,
+)
 from scitq.lib.server import AsyncServer, Server
 from scitq.lib.things import Batch, Execution, Task, Worker
 
@@ -17,10 +28,14 @@ HTTPException = ServerError
 __all__ = [
     "AsyncServer",
     "Batch",
+    "Busy",
     "Execution",
     "HTTPException",
     "NotAllowed",
+    "NotFound",
+    "NotSent",
     "PartlyDone",
+    "QueueFull",
     "ScitqError",
     "Server",
     "ServerError",

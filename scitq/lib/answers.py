@@ -10,9 +10,11 @@ import httpx
 import orjson
 
 from scitq.config.values import ServerAddress
-from scitq.errors import NotAllowed, ServerError, Unreachable
+from scitq.errors import Busy, NotAllowed, NotFound, ServerError, Unreachable
 
 SHOWN_CHARS: Final = 300
+TRY_AGAIN: Final = frozenset({429, 502, 503, 504})
+KINDS: Final[dict[int, type[ServerError]]] = {403: NotAllowed, 404: NotFound, **dict.fromkeys(TRY_AGAIN, Busy)}
 
 
 class Told:
@@ -37,7 +39,7 @@ class Told:
         if message is None:
             shown = f"{status} {response.reason_phrase}".strip()
             message = f"{self.address.url} answered {shown}, without a sentence: is it a scitq server?"
-        return ServerError(status, message)
+        return KINDS.get(status, ServerError)(status, message)
 
     def _what_to_set(self) -> str:
         problem = "does not accept the token that was sent" if self._with_token else "asks for a token"

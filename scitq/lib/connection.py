@@ -9,23 +9,20 @@ from __future__ import annotations
 
 import copy
 import logging
-import os
-import random
 import time
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from threading import Lock
 from typing import Any, Final, NamedTuple
-from weakref import WeakSet
 
 import httpx
 import orjson
 
 from scitq.config.values import ServerAddress
 from scitq.errors import ServerError, Unreachable
-from scitq.lib.answers import Told, passes
+from scitq.lib.answers import TRY_AGAIN, Told, passes
 from scitq.lib.line import Crew, Line, Outgoing, Stream
+from scitq.lib.patience import LOOK_S, Attempts, Away, Seen
 
 log = logging.getLogger(__name__)
 
@@ -33,49 +30,13 @@ CONNECT_S: Final = 5.0
 ANSWER_S: Final = 15.0  # a server says within 10 s that it cannot
 STALE_S: Final = 20.0  # for so long a read is asked again when the views have not reached what was written
 DOUBT_S: Final = 1.0  # then it is asked whether there is any hope; a server waits for 2 s before it answers
-FIRST_PAUSE_S: Final = 0.1
-LONGEST_PAUSE_S: Final = 5.0
 TELL_S: Final = 5.0  # whoever waits for so long is told what for, in one line; where nothing is set up, on stderr
-TRY_AGAIN: Final = frozenset({429, 502, 503, 504})
 POSITION: Final = "X-Scitq-Position"
 
 
 class Answer(NamedTuple):
     content: Any
     position: int  # of the log: what the content reflects
-
-
-class Seen:
-    """The newest position of the log that any answer has reflected, for all threads."""
-
-    def __init__(self) -> None:
-        self.position = 0
-        self._lock = Lock()
-        _everywhere.add(self)
-
-    def saw(self, position: int | None) -> None:
-        if position is not None:
-            with self._lock:
-                self.position = max(self.position, position)
-
-    def forget(self, position: int) -> None:
-        with self._lock:
-            self.position = position
-
-    def forked(self) -> None:
-        """Whoever held the lock is not in this process."""
-        self._lock = Lock()
-
-
-_everywhere: WeakSet[Seen] = WeakSet()
-
-
-def _forked() -> None:
-    for seen in _everywhere:
-        seen.forked()
-
-
-os.register_at_fork(after_in_child=_forked)
 
 
 class Connection:
@@ -93,7 +54,7 @@ class Connection:
     ) -> None:
         self.address, self._line, self._told = address, line, Told(address, with_token)
         self.get_timeout, self.put_timeout, self._patience_s = get_timeout, put_timeout, patience_s
-        self._seen = Seen()
+        self._seen, self._away = Seen(), Away()
 
     def within(self, seconds: float) -> Connection:
         """The same, where each call is over in so many seconds."""
@@ -176,15 +137,17 @@ class Connection:
     async def _send(
         self, method: str, path: str, content: bytes | None, headers: dict[str, str], wait_s: float | None
     ) -> httpx.Response:
-        began, told = time.monotonic(), False
-        refusal: ServerError | None = None
         if content is not None:
             headers["Content-Type"] = "application/json"
-        for attempt in range(1_000_000):
-            spent = time.monotonic() - began
+        request = Outgoing(method, path, content, headers, httpx.Timeout(ANSWER_S))
+        began, told = time.monotonic(), False
+        attempts = Attempts(began)
+        refusal: ServerError | None = None
+        while True:
+            returns = self._away.returns
             try:
-                attempt_s = _timeout(method, wait_s, spent)
-                response = await self._line.send(Outgoing(method, path, content, headers, attempt_s))
+                attempt_s = _timeout(request.method, wait_s, time.monotonic() - began)
+                response = await self._line.send(request._replace(timeout=attempt_s))
             except httpx.TransportError as error:
                 trouble: Unreachable | ServerError = self._told.unreachable(error)
                 trouble.__cause__ = error
@@ -199,18 +162,21 @@ class Connection:
                 ) from error
             else:
                 if response.status_code not in TRY_AGAIN:
+                    self._away.is_back()
                     return response
                 trouble = refusal = self._told.refusal(response)
                 least, end = _retry_after(response), wait_s
-            # Full jitter: clients that lost the same server at the same moment do not come back together.
-            pause = max(least, random.uniform(0, min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2 ** min(attempt, 10))))
-            if end is not None and time.monotonic() - began + pause > end:
+            pause = attempts.pause_s(time.monotonic(), least, end)
+            if pause is None:
                 raise trouble
             if not told and time.monotonic() - began > TELL_S:
                 told = True
                 log.warning("%s; trying again", trouble)
             await self._line.pause(pause)
-        raise AssertionError("a million attempts")
+            while not self._away.may_try(attempts, now := time.monotonic(), returns):
+                if attempts.over(now, end):
+                    raise trouble
+                await self._line.pause(LOOK_S)
 
     async def _log_ends_before(self, position: int) -> bool:
         """A log never gets shorter: then it is another one, of a store that was made anew, and will not get there."""

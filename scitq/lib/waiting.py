@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from scitq.errors import Malformed, ServerError, TasksFailed, Unreachable
-from scitq.lib.connection import TRY_AGAIN
+from scitq.lib.answers import TRY_AGAIN
 from scitq.lib.events import Event, Events
 from scitq.lib.portions import MOST_TASKS
 from scitq.lib.progress import OnStatuses, Wish, watching
