@@ -23,9 +23,9 @@ from contextlib import suppress
 from typing import Final
 
 from scitq.agents import processes
-from scitq.agents.journal import Journal
 from scitq.agents.shim_run import Run, Told, survivor
 from scitq.errors import AgentError, DiskFull, Rejected
+from scitq.journal import Journal
 
 LINGER_S: Final = 2.0
 _COMPACT_BYTES: Final = 1024 * 1024

@@ -24,10 +24,10 @@ from typing import Any, Final
 
 import orjson
 
-from scitq.agents.journal import Journal, sync_folder
 from scitq.agents.spool import Confirmed, Dropped, Entry, Given, Reported, Spool
 from scitq.domain.execution import Accepted, Failed, Refused, Report, Started, Succeeded
 from scitq.errors import AgentError, Damaged, FolderInUse
+from scitq.journal import Journal, sync_folder
 
 log = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Generic
 from urllib.parse import quote
 
-from scitq.lib.calling import operation
+from scitq.lib.calling import change, operation
 from scitq.lib.things import Batch
 from scitq.lib.verbs import BatchT, Verbs
 
@@ -19,17 +19,17 @@ class Batches(Verbs, Generic[BatchT]):
         found: list[BatchT] = await self._get("/batch/", Batch)
         return found
 
-    @operation
+    @change
     async def batch_stop(self, batch: str, signal: int = 0, asynchronous: bool | None = None) -> Any:
         """Start nothing more of a batch; a `signal` goes to what runs of it."""
         return await self._write("PUT", f"{_path(batch)}/stop", {"signal": signal} if signal else {})
 
-    @operation
+    @change
     async def batch_go(self, batch: str, signal: int = 0, asynchronous: bool | None = None) -> Any:
         """Let a stopped batch go on; a `signal` goes to what runs of it."""
         return await self._write("PUT", f"{_path(batch)}/go", {"signal": signal} if signal else {})
 
-    @operation
+    @change
     async def batch_delete(self, batch: str, asynchronous: bool | None = None) -> Any:
         """Delete all tasks of a batch."""
         return await self._write("DELETE", _path(batch))

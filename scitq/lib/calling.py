@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import types
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
+from concurrent.futures import Future
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, overload
 
 P = ParamSpec("P")
@@ -23,6 +24,31 @@ class Blocking:
 
 class Awaited:
     """The mark of a server whose operations are coroutines."""
+
+
+class Posted:
+    """The mark of what only sends, and gives handles."""
+
+
+class Handle(Future[T]):
+    """The answer to what is sent in the background, once there is one: `handle.result()`, or `await handle`.
+
+    `cancel` takes it back if it has not been sent yet. `key` is the name by which the server does it once.
+    """
+
+    def __init__(self, key: str) -> None:
+        super().__init__()
+        self.key = key
+
+    def __await__(self) -> Generator[Any, None, T]:
+        import asyncio
+
+        return asyncio.wrap_future(self).__await__()
+
+    def __repr__(self) -> str:
+        if not self.done() or self.cancelled():
+            return f"<Handle {self.key}: {'was cancelled' if self.cancelled() else 'waits'}>"
+        return f"<Handle {self.key}: {self.exception() or 'done'}>"
 
 
 def at_once(work: Coroutine[Any, Any, T]) -> T:
@@ -51,6 +77,25 @@ class operation(Generic[P, T]):
     def __get__(self, server: Blocking, owner: Any = None) -> Callable[P, T]: ...
     @overload
     def __get__(self, server: Awaited, owner: Any = None) -> Callable[P, Coroutine[Any, Any, T]]: ...
+    @overload
+    def __get__(self, server: None, owner: Any = None) -> Callable[Concatenate[Any, P], Any]: ...
+    def __get__(self, server: Any, owner: Any = None) -> Any:
+        return _bound(self._ways, server, owner)
+
+
+class change(operation[P, T]):
+    """An operation that is one request, which changes something: a `Sender` sends it in the background."""
+
+    def __init__(self, written: Callable[Concatenate[Any, P], Coroutine[Any, Any, T]]) -> None:
+        super().__init__(written)
+        self._ways[Posted] = self._ways[Blocking]  # it comes back at once, with a handle
+
+    @overload
+    def __get__(self, server: Blocking, owner: Any = None) -> Callable[P, T]: ...
+    @overload
+    def __get__(self, server: Awaited, owner: Any = None) -> Callable[P, Coroutine[Any, Any, T]]: ...
+    @overload
+    def __get__(self, server: Posted, owner: Any = None) -> Callable[P, Handle[T]]: ...
     @overload
     def __get__(self, server: None, owner: Any = None) -> Callable[Concatenate[Any, P], Any]: ...
     def __get__(self, server: Any, owner: Any = None) -> Any:
@@ -95,5 +140,13 @@ def _one_by_one(given: AsyncGenerator[T, None]) -> Generator[T, None, None]:
 
 def _bound(ways: Ways, server: Any, owner: Any) -> Any:
     """The method of an instance; of a class, the function, so that `help(Server)` shows it as it is called."""
-    way = ways[Awaited if issubclass(type(server) if server is not None else owner, Awaited) else Blocking]
+    kind = type(server) if server is not None else owner
+    for mark in (Blocking, Awaited, Posted):
+        if issubclass(kind, mark):
+            way = ways.get(mark)
+            if way is None:
+                raise AttributeError("this is nothing to be sent in the background: call it on the server itself")
+            break
+    else:
+        way = ways[Awaited]
     return way if server is None else types.MethodType(way, server)

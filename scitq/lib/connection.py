@@ -62,6 +62,12 @@ class Connection:
         other.get_timeout = other.put_timeout = seconds
         return other
 
+    def over(self, line: Line) -> Connection:
+        """The same over another line, for as long as it takes."""
+        other = copy.copy(self)
+        other._line, other.get_timeout, other.put_timeout, other._patience_s = line, None, None, None
+        return other
+
     async def close(self) -> None:
         await self._line.close()
 

@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator
 from typing import Any, Final, Generic, Literal
 
 from scitq.errors import Unreachable
-from scitq.lib.calling import iteration, operation
+from scitq.lib.calling import change, iteration, operation
 from scitq.lib.shapes import given, id_of
 from scitq.lib.things import Execution
 from scitq.lib.verbs import ExecutionT, Verbs
@@ -55,10 +55,10 @@ class Executions(Verbs, Generic[ExecutionT]):
         found: ExecutionT = await self._get(f"/executions/{_id(id)}/output", data=asked)
         return found
 
-    @operation
-    async def execution_signal(self, id: Any, signal: int) -> None:
+    @change
+    async def execution_signal(self, id: Any, signal: int) -> Any:
         """Send a Unix signal to a running execution."""
-        await self._write("POST", f"/executions/{_id(id)}/signals", {"signal": signal})
+        return await self._write("POST", f"/executions/{_id(id)}/signals", {"signal": signal})
 
     @iteration
     async def output(

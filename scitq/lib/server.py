@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Literal, Self, Unpack, overload
 
+from scitq.lib.background import MOST_BYTES, SendsLater
 from scitq.lib.batches import Batches
 from scitq.lib.blocking import BlockingLine
-from scitq.lib.calling import Awaited, Blocking
+from scitq.lib.calling import Awaited, Blocking, Posted, at_once
 from scitq.lib.executions import Executions
 from scitq.lib.line import Ends, Line
 from scitq.lib.operating import Operating
@@ -36,6 +38,16 @@ class Everything(
     Generic[TaskT, WorkerT, ExecutionT, BatchT],
 ):
     """Each operation, over any line."""
+
+    def background(
+        self, spool: str | os.PathLike[str] | None = None, *, most_bytes: int = MOST_BYTES, wait_s: float | None = None
+    ) -> Sender[TaskT, WorkerT, ExecutionT, BatchT]:
+        """Who sends what changes something while you go on, also when the server is away: calls give handles.
+
+        With `spool`, a folder, what waits survives this process. When `most_bytes` wait, a call waits for room for
+        `wait_s` (None: however long it takes; in an event loop not at all), and is then refused with QueueFull.
+        """
+        return Sender(self, spool, most_bytes, 0.0 if isinstance(self, Awaited) else wait_s)
 
     if not TYPE_CHECKING:
 
@@ -76,11 +88,38 @@ class Server(Everything[TaskT, WorkerT, ExecutionT, BatchT], Blocking):
         ) -> None: ...
         def __init__(self, *args: Any, **options: Any) -> None: ...
 
+    def close(self) -> None:
+        """Close the connections: nothing can be asked after that."""
+        at_once(self._connection.close())
+
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
+
+
+class Sender(SendsLater, Everything[TaskT, WorkerT, ExecutionT, BatchT], Posted):
+    """Sends what changes something in the background, in order: `server.background()` makes one.
+
+    Each call gives a `Handle` of its answer at once. While the server is away it is tried again, with growing pauses,
+    for ever; each request is done once. A `with` waits at its end until all of it is through.
+    """
+
+    def __init__(
+        self,
+        server: Everything[TaskT, WorkerT, ExecutionT, BatchT],
+        spool: str | os.PathLike[str] | None = None,
+        most_bytes: int = MOST_BYTES,
+        wait_s: float | None = None,
+    ) -> None:
+        self._begin(server, spool, most_bytes, wait_s)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.end(error is None)
 
 
 class AsyncServer(Everything[TaskT, WorkerT, ExecutionT, BatchT], Awaited):
@@ -113,6 +152,10 @@ class AsyncServer(Everything[TaskT, WorkerT, ExecutionT, BatchT], Awaited):
             **options: Unpack[Options],
         ) -> None: ...
         def __init__(self, *args: Any, **options: Any) -> None: ...
+
+    async def close(self) -> None:
+        """Close the connections: nothing can be asked after that."""
+        await self._connection.close()
 
     async def __aenter__(self) -> Self:
         return self

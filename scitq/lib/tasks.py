@@ -7,7 +7,7 @@ from contextlib import aclosing
 from typing import Any, Final, Generic, Literal
 
 from scitq.lib import portions
-from scitq.lib.calling import iteration, operation
+from scitq.lib.calling import change, iteration, operation
 from scitq.lib.events import Events
 from scitq.lib.progress import Wish, counting, watching
 from scitq.lib.shapes import given, id_of
@@ -42,7 +42,7 @@ class Tasks(Verbs, Generic[TaskT]):
         found: list[TaskT] = await self._get("/tasks/", Task, **filters)
         return found
 
-    @operation
+    @change
     async def task_create(
         self,
         command: str,
@@ -76,7 +76,7 @@ class Tasks(Verbs, Generic[TaskT]):
         created: TaskT = await self._write("POST", "/tasks/", task, Task)
         return created
 
-    @operation
+    @change
     async def tasks_create(
         self, tasks: Iterable[Any], progress: Callable[[int], None] | bool | None = None
     ) -> list[int]:
@@ -88,7 +88,10 @@ class Tasks(Verbs, Generic[TaskT]):
         `progress` is told how many there are so far; without it, a terminal has a bar (True: also a log, False: none).
         """
         with counting(progress, len(tasks) if isinstance(tasks, Sized) else None) as tell:
-            return await Submission(self._connection, tell).run(tasks)
+            return await self._submitted(tasks, tell)
+
+    async def _submitted(self, tasks: Iterable[Any], tell: Callable[[int], None] | None) -> list[int]:
+        return await Submission(self._connection, tell).run(tasks)
 
     @operation
     async def task_get(self, id: Any) -> TaskT:
@@ -96,7 +99,7 @@ class Tasks(Verbs, Generic[TaskT]):
         found: TaskT = await self._get(f"/tasks/{id_of(id)}", Task)
         return found
 
-    @operation
+    @change
     async def task_update(
         self,
         id: Any,
@@ -130,13 +133,13 @@ class Tasks(Verbs, Generic[TaskT]):
         changed: TaskT = await self._write("PUT", f"/tasks/{id_of(id)}", changes, Task)
         return changed
 
-    @operation
+    @change
     async def task_delete(self, id: Any, asynchronous: bool | None = None) -> TaskT:
         """Delete a task; what it did stays in the log."""
         deleted: TaskT = await self._write("DELETE", f"/tasks/{id_of(id)}", thing=Task)
         return deleted
 
-    @operation
+    @change
     async def tasks_action(self, action: Action, task_ids: Iterable[Any]) -> dict[int, str]:
         """Do the same to many tasks; the ids of those that refused it, with the reason. ServerError if all did."""
         return await self._act(action, [id_of(one) for one in task_ids])

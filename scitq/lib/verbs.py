@@ -13,7 +13,7 @@ from scitq import __version__
 from scitq.config import load
 from scitq.errors import Malformed, Unreachable
 from scitq.lib.answers import is_local
-from scitq.lib.calling import operation
+from scitq.lib.calling import change, operation
 from scitq.lib.connection import Connection
 from scitq.lib.line import Ends, Line
 from scitq.lib.shapes import STYLES, Style, shaped
@@ -59,7 +59,7 @@ class Verbs(ABC):
         headers = {"User-Agent": f"scitq/{__version__}", "Accept": "application/json"}
         if token is not None:
             headers["Authorization"] = f"Bearer {token.reveal()}"
-        ends = Ends(
+        self._ends = Ends(
             address.url,
             headers,
             # The machine's authorities, as for its workers, so that one of the laboratory's own is installed once.
@@ -75,7 +75,7 @@ class Verbs(ABC):
         self.ip = address.host
         self._connection = Connection(
             address,
-            self._line(ends),
+            self._line(self._ends),
             with_token=token is not None,
             get_timeout=get_timeout,
             put_timeout=put_timeout,
@@ -111,21 +111,21 @@ class Verbs(ABC):
         content = await self._get(url, **filters)
         return content if wrap is None else wrap(content)
 
-    @operation
+    @change
     async def put(
         self, url: str, data: Any = None, asynchronous: bool | None = None, timeout: float | None = None
     ) -> Any:
         """PUT to a path."""
         return await self._write("PUT", url, data, timeout=timeout)
 
-    @operation
+    @change
     async def post(
         self, url: str, data: Any = None, asynchronous: bool | None = None, timeout: float | None = None
     ) -> Any:
         """POST to a path."""
         return await self._write("POST", url, data, timeout=timeout)
 
-    @operation
+    @change
     async def delete(self, url: str, asynchronous: bool | None = None, timeout: float | None = None) -> Any:
         """DELETE of a path."""
         return await self._write("DELETE", url, timeout=timeout)
@@ -137,11 +137,6 @@ class Verbs(ABC):
             return await self._connection.once("/ready") == 200
         except Unreachable:
             return False
-
-    @operation
-    async def close(self) -> None:
-        """Close the connections: nothing can be asked after that."""
-        await self._connection.close()
 
     async def _get(self, path: str, thing: type[SimpleNamespace] = SimpleNamespace, /, **filters: Any) -> Any:
         asked = {name: value for name, value in filters.items() if value is not None}

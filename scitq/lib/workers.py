@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Generic
 
-from scitq.lib.calling import operation
+from scitq.lib.calling import change, operation
 from scitq.lib.shapes import given, id_of
 from scitq.lib.things import Execution, Worker
 from scitq.lib.verbs import ExecutionT, Verbs, WorkerT
@@ -26,7 +26,7 @@ class Workers(Verbs, Generic[WorkerT, ExecutionT]):
         found: WorkerT = await self._get(f"/workers/{_id(id)}", Worker)
         return found
 
-    @operation
+    @change
     async def worker_update(
         self,
         id: Any,
@@ -45,7 +45,7 @@ class Workers(Verbs, Generic[WorkerT, ExecutionT]):
         changed: WorkerT = await self._write("PUT", f"/workers/{_id(id)}", changes, Worker)
         return changed
 
-    @operation
+    @change
     async def worker_delete(self, id: Any, asynchronous: bool | None = None) -> WorkerT:
         """Take a worker off the list; what it holds goes back to the queue."""
         deleted: WorkerT = await self._write("DELETE", f"/workers/{_id(id)}", thing=Worker)
@@ -64,12 +64,14 @@ class Workers(Verbs, Generic[WorkerT, ExecutionT]):
         found: list[ExecutionT] = await self._get(path, Execution)
         return found
 
-    @operation
+    @change
     async def worker_create_signal(
         self, id: Any, execution_id: int | None, signal: int, asynchronous: bool | None = None
-    ) -> None:
+    ) -> Any:
         """Have a worker send a Unix signal to one of its executions."""
-        await self._write("POST", f"/workers/{_id(id)}/signals", {"execution_id": execution_id, "signal": signal})
+        return await self._write(
+            "POST", f"/workers/{_id(id)}/signals", {"execution_id": execution_id, "signal": signal}
+        )
 
     @operation
     async def worker_invite(self, ttl_s: int | None = None) -> str:

@@ -16,9 +16,9 @@ import uvloop
 
 from scitq.agents import processes
 from scitq.agents.core import Exit
-from scitq.agents.journal import Journal
 from scitq.agents.shim_client import ShimClient
 from scitq.errors import ShimUnavailable
+from scitq.journal import Journal
 from tests.e2e.shims import Bench, code_of, codes, ends, kill_shim, lost, pids_of, printed, prints
 from tests.services.waiting import eventually
 

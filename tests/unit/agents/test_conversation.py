@@ -16,13 +16,13 @@ from scitq.agents import conversation as talk
 from scitq.agents import work as working
 from scitq.agents.conversation import Conversation
 from scitq.agents.gateway_link import GatewayLink
-from scitq.agents.journal import Journal
 from scitq.agents.shim_client import ShimClient
 from scitq.agents.work import Work
 from scitq.domain.execution import Started, Succeeded
 from scitq.domain.messages import Cancel, SayHello, Settings
 from scitq.domain.worker import Hello
 from scitq.errors import AgentError, DiskFull, ShimUnavailable
+from scitq.journal import Journal
 from tests.unit.agents.gateway import TOKEN, WORKER, Gateway
 
 

@@ -16,11 +16,11 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 
-from scitq.agents.journal import Journal
 from scitq.agents.spool import MOST_REMEMBERED, Confirmed, Dropped, Entry, Given, Reported, Spool
 from scitq.agents.spool_file import SpoolWriter, open_spool
 from scitq.domain.execution import Accepted, Failed, Refused, Started, Succeeded
 from scitq.errors import AgentError, Damaged, DiskFull, FolderInUse
+from scitq.journal import Journal
 from tests.unit.domain.given import Choices, choices
 
 NONE = Spool(lambda entry: None)  # for those who do not grow

@@ -119,7 +119,7 @@ def _read(path: str, content: bytes) -> tuple[list[bytes], int]:
             if bad is not None:
                 raise Damaged(
                     f"{path} is damaged in line {bad}, and goes on behind it: this is not what a crash leaves. "
-                    "Keep the folder for inquiry and give the agent an empty one"
+                    "Keep the folder for inquiry and use an empty one instead"
                 )
             lines.append(line[9:-1])
             good = place
