@@ -9,10 +9,12 @@ RabbitMQ 4    with --rabbitmq FOLDER: the bus, its faults and the cluster once m
 network       broker, database and agents cut off ten times each, for a second to a minute and a half
 shortage      alarms of the broker; a database out of connections, slow, locked, read-only, full, killed
 life          server and worker killed -9 twenty times each during 300 tasks; a cable cut for two minutes; 200 MB
+away          a server that clients cannot reach for ten minutes, in each of five ways: how often they ask it, and what
+              becomes of what they have sent
 real          on RabbitMQ and PostgreSQL, each part in a process of its own: each killed -9 twenty times during 500
               tasks, the broker wiped clean as often, the power cut; how long nobody leads
 
-`--only life` leaves the simulation out, `--only real` everything but the last.
+`--only life` leaves the simulation out, `--only real` everything but the last, `--only away` runs that alone.
 """
 
 from __future__ import annotations
@@ -46,6 +48,7 @@ SUITES = (
     ("broker and database short of something", "a minute of load each", "tests/e2e/test_short_of.py"),
 )
 """Parts of the test suite that do more when they are asked to."""
+AWAY = (("a server away from its clients", "10 minutes, in five ways at once", "tests/e2e/test_library_away.py"),)
 BROKER = (
     ("the bus over RabbitMQ", "once", "tests/contract/test_bus.py"),
     ("100,000 messages put aside", "once", "tests/contract/test_bus_parked.py"),
@@ -133,7 +136,7 @@ def main() -> int:
     parser.add_argument(
         "--first", type=int, default=int(time.time()) * 1_000, help="the first seed; new ones each second"
     )
-    parser.add_argument("--only", choices=["life", "real"], help="leave the rest out")
+    parser.add_argument("--only", choices=["life", "real", "away"], help="leave the rest out")
     parser.add_argument("--rabbitmq", metavar="FOLDER", help="run the parts about the broker on RabbitMQ 4 too")
     arguments = parser.parse_args()
     began = datetime.now(UTC)
@@ -141,7 +144,12 @@ def main() -> int:
     runs = simulate(arguments.first, arguments.seeds) if arguments.only is None else Search()
     noticed = mutants() if arguments.only is None else {}
     unnoticed = [name for name, seeds in noticed.items() if not seeds]
-    parts = {None: (*SUITES, *BROKER, *REAL), "life": (*SUITES, *BROKER), "real": REAL}[arguments.only]
+    parts = {
+        None: (*SUITES, *AWAY, *BROKER, *REAL),
+        "life": (*SUITES, *AWAY, *BROKER),
+        "real": REAL,
+        "away": AWAY,
+    }[arguments.only]
     said = [(what, much, *suite(path, SCITQ_CAMPAIGN="20")) for what, much, path in parts]
     if arguments.rabbitmq is not None:
         root = os.path.abspath(arguments.rabbitmq)

@@ -55,7 +55,7 @@ REFUSALS: Final = (
         "There is no such path, or nothing with this id or name; it may have been deleted.",
         "`scitq-manage task list`, `worker list`, `batch list` show what there is; deleted tasks are listed with "
         "`-S deleted`. Look at `SCITQ_SERVER` too: it may be another server.",
-        404,
+        404, "NotFound",
         said="there is no task 999",
     ),
     Trouble(
@@ -124,7 +124,7 @@ REFUSALS: Final = (
         "is away or full, or too many follow already. With the key in the answer, the request may have been done.",
         "Send it again after `Retry-After` seconds, under the same `Idempotency-Key`; the library and the commands do "
         "that by themselves. When it stays: `scitq-manage status` says what is away.",
-        503,
+        503, "Busy",
         said="the server is starting",
     ),
 )  # fmt: skip
@@ -142,6 +142,20 @@ ERRORS: Final = (
         "Is it running? `scitq up` starts one here. Is `SCITQ_SERVER` right? From another machine, the server has to "
         "listen there: `scitq server --host 0.0.0.0`, and its port must not be blocked. Sending again is safe.",
         error="Unreachable",
+    ),
+    Trouble(
+        "queue-full",
+        "As many requests wait to be sent in the background as the sender has room for. This one was not taken.",
+        "Try again when the server is back, or give the sender more room: `server.background(most_bytes=…)`. Without "
+        "`wait_s` a call waits for room by itself.",
+        error="QueueFull",
+    ),
+    Trouble(
+        "not-sent",
+        "What was to be sent in the background was not sent when the sender was closed, or its answer is not known.",
+        "With `spool`, a folder, it is kept, and the next sender with this folder sends it, once. Without one, look "
+        "what is there before you send it again. `close(timeout=None)` waits for as long as it takes.",
+        error="NotSent",
     ),
     Trouble(
         "partly-done", "Of many tasks, sent in portions, some were created, and then something failed.",

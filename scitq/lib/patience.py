@@ -82,7 +82,7 @@ class Away:
     def __init__(self) -> None:
         self._lock = Lock()
         self._latest: object | None = None
-        self._next = 0.0
+        self._next = self._crowded = 0.0
         self._returns = 0
         renew_locks_of(self)
 
@@ -92,9 +92,11 @@ class Away:
         return self._returns
 
     def may_try(self, who: object, now: float, returns: int) -> bool:
-        """Whoever tried last has paused for itself; another one waits for a while after it."""
+        """Whoever tries alone pauses for itself; where several do, there is some time between any two attempts."""
         with self._lock:
-            if self._returns == returns and self._latest is not who and now < self._next:
+            alone = self._latest is who and now >= self._crowded
+            if self._returns == returns and not alone and now < self._next:
+                self._crowded = now + LONGEST_PAUSE_S
                 return False
             self._latest, self._next = who, now + APART_S
             return True
@@ -102,6 +104,7 @@ class Away:
     def is_back(self) -> None:
         with self._lock:
             self._returns += 1
+            self._next = self._crowded = 0.0
 
     def forked(self) -> None:
         self._lock = Lock()

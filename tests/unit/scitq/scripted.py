@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Lock, Thread
@@ -44,8 +44,8 @@ Answer = Callable[[Asked], Said]
 class Scripted(ThreadingHTTPServer):
     daemon_threads = True
 
-    def __init__(self, answer: Answer) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+    def __init__(self, answer: Answer, port: int) -> None:
+        super().__init__(("127.0.0.1", port), _Handler)
         self.answer = answer
         self.asked: list[Asked] = []
         self.lock = Lock()
@@ -94,9 +94,13 @@ class _Handler(BaseHTTPRequestHandler):
         """Not a word."""
 
 
+def serving(answer: Answer) -> AbstractContextManager[Scripted]:
+    return serving_at(0, answer)
+
+
 @contextmanager
-def serving(answer: Answer) -> Iterator[Scripted]:
-    server = Scripted(answer)
+def serving_at(port: int, answer: Answer) -> Iterator[Scripted]:
+    server = Scripted(answer, port)
     thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
     try:
