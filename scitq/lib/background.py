@@ -28,7 +28,7 @@ from scitq.lib.calling import Handle, at_once
 from scitq.lib.line import Ends
 from scitq.lib.outbox import Letter, Outbox
 from scitq.lib.portions import Portion, portions
-from scitq.lib.shapes import shaped
+from scitq.lib.shapes import answer_of
 from scitq.lib.verbs import Verbs
 
 log = logging.getLogger(__name__)
@@ -127,7 +127,7 @@ class SendsLater(Verbs):
         *,
         timeout: float | None = None,
     ) -> Any:
-        return self._post(method, path, data, lambda content: shaped(content, self.style, thing))
+        return self._post(method, path, data, lambda content: answer_of(content, self.style, thing))
 
     async def _act(self, action: str, ids: list[int]) -> Any:
         def refused(content: Any) -> dict[int, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Any, Final, Generic, Literal
 
 from scitq.errors import Unreachable
@@ -34,6 +35,13 @@ class Executions(Verbs, Generic[ExecutionT]):
         """
         found: list[ExecutionT] = await self._get("/executions/", Execution, **filters)
         return found
+
+    @iteration
+    async def iter_executions(self, /, **filters: Any) -> AsyncGenerator[ExecutionT, None]:
+        """The same, one by one, however many there are: they are asked for a page at a time, as far as you come."""
+        async with aclosing(self._pages("/executions/", Execution, "execution_id", filters)) as found:
+            async for execution in found:
+                yield execution
 
     @operation
     async def execution_get(self, id: Any) -> ExecutionT:

@@ -8,6 +8,8 @@ from functools import lru_cache
 from types import SimpleNamespace
 from typing import Any, Final, Literal
 
+from scitq.lib.things import Row, Rows
+
 Style = Literal["dict", "object"]
 STYLES: Final = ("dict", "object")
 
@@ -31,6 +33,16 @@ def shaped(content: Any, style: Style, thing: type[SimpleNamespace] = SimpleName
                 content[name] = shaped(value, style)
         return content if style == "dict" else thing(**content)
     return content
+
+
+def answer_of(content: Any, style: Style, thing: type[SimpleNamespace]) -> Any:
+    """A whole answer, `shaped`; where it is known what it is about, a notebook can show it."""
+    made = shaped(content, style, thing)
+    if thing is SimpleNamespace:
+        return made
+    if type(made) is list:
+        return Rows(made, thing.__name__)
+    return Row(made, thing.__name__) if type(made) is dict else made
 
 
 @lru_cache(1_000)

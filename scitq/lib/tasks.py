@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncGenerator, Callable, Iterable, Sized
 from contextlib import aclosing
 from typing import Any, Final, Generic, Literal
@@ -41,6 +42,13 @@ class Tasks(Verbs, Generic[TaskT]):
         """Tasks by id. Filters: task_id, status, batch, name (one or several of each), after, limit, reverse."""
         found: list[TaskT] = await self._get("/tasks/", Task, **filters)
         return found
+
+    @iteration
+    async def iter_tasks(self, /, **filters: Any) -> AsyncGenerator[TaskT, None]:
+        """The same, one by one, however many there are: they are asked for a page at a time, as far as you come."""
+        async with aclosing(self._pages("/tasks/", Task, "task_id", filters)) as found:
+            async for task in found:
+                yield task
 
     @change
     async def task_create(
@@ -177,25 +185,37 @@ class Tasks(Verbs, Generic[TaskT]):
 
     @operation
     async def join(
-        self, task_list: Iterable[Any], retry: int = 1, check: bool = False, on_progress: Wish = None
+        self,
+        task_list: Iterable[Any],
+        retry: int = 1,
+        check: bool = False,
+        on_progress: Wish = None,
+        timeout: float | None = None,
     ) -> dict[str, int]:
         """Wait for tasks, relaunching each that fails up to `retry` times; how many stand how in the end.
 
-        `check`: raise TasksFailed when not all have succeeded. `on_progress`: as of `wait`.
+        `check`: raise TasksFailed when not all have succeeded. `on_progress`, `timeout`: as of `wait`.
         """
-        return await join(self, [id_of(one) for one in task_list], retry, check, on_progress)
+        return await join(self, [id_of(one) for one in task_list], retry, check, on_progress, timeout)
 
     @iteration
     async def events(
-        self, since: int = 0, follow: bool = True, stream: str | None = None, type: str | None = None
+        self,
+        since: int = 0,
+        follow: bool = True,
+        stream: str | None = None,
+        type: str | None = None,
+        timeout: float | None = None,
     ) -> AsyncGenerator[dict[str, Any], None]:
-        """The log behind position `since`, event by event; to its end, or, with `follow`, for ever.
+        """The log behind position `since`, event by event; to its end, or, with `follow`, for ever, or so many seconds.
 
-        A broken connection is opened again where it broke: no event is missing, none comes twice.
+        A broken connection is opened again where it broke: no event is missing, none comes twice. To go on another
+        time, keep the `position` of the last event and give it as `since`.
         """
         source = Events(self._connection, stream=stream, type=type)
         if follow:
-            async with aclosing(source.run(since)) as log:
+            end = None if timeout is None else time.monotonic() + timeout
+            async with aclosing(source.run(since, end=end)) as log:
                 async for some in log:
                     for event in some:
                         yield event

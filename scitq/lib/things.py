@@ -1,13 +1,24 @@
-"""What a server tells of, as objects: the answers of `Server(style="object")`."""
+"""What a server tells of: dicts, or objects with `style="object"`; a notebook shows either as tables and cards."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from types import SimpleNamespace
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+SHORT = 60
 
 
 class Thing(SimpleNamespace):
     """One of them. A field that this release does not know is an attribute as well."""
+
+    def __repr__(self) -> str:
+        return _in_a_line(type(self).__name__, vars(self))
+
+    def _repr_html_(self) -> str:
+        return _card(type(self).__name__, vars(self))
 
 
 class Task(Thing):
@@ -108,3 +119,50 @@ class Batch(Thing):
     assigned: int | None
     stopped: bool
     tasks: int
+
+
+class Row(dict[str, Any]):
+    """One of them as a dict, which knows what it is."""
+
+    def __init__(self, fields: Mapping[str, Any], kind: str) -> None:
+        super().__init__(fields)
+        self.kind = kind
+
+    def __reduce__(self) -> tuple[type, tuple[dict[str, Any]]]:
+        """As a plain dict: whoever reads it elsewhere needs nothing of ours."""
+        return dict, (dict(self),)
+
+    def _repr_html_(self) -> str:
+        return _card(self.kind, self)
+
+
+class Rows(list[T]):
+    """Many of them, which know what they are."""
+
+    def __init__(self, rows: Iterable[T], kind: str) -> None:
+        super().__init__(rows)
+        self.kind = kind
+
+    def __reduce__(self) -> tuple[type, tuple[list[T]]]:
+        return list, (list(self),)
+
+    def _repr_html_(self) -> str:
+        from scitq.lib.notebook import bars, table
+
+        rows = [row if isinstance(row, Mapping) else vars(row) for row in self]
+        return bars(rows) if self.kind == Batch.__name__ else table(self.kind, rows)
+
+
+def _card(kind: str, fields: Mapping[str, Any]) -> str:
+    from scitq.lib.notebook import bars, card
+
+    return bars([fields]) if kind == Batch.__name__ else card(kind, fields)
+
+
+def _in_a_line(kind: str, fields: Mapping[str, Any]) -> str:
+    """What tells one from another: its id or name, how it stands, and what it runs."""
+    told = [fields.get(f"{kind.lower()}_id", fields.get("batch")), fields.get("name"), fields.get("status")]
+    words = " ".join(str(one) for one in told if one is not None)
+    command = str(fields.get("command") or "")
+    short = command if len(command) <= SHORT else command[: SHORT - 1] + "…"
+    return f"<{kind} {words}{f': {short!r}' if short else ''}>"

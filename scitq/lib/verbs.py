@@ -5,9 +5,9 @@ from __future__ import annotations
 import copy
 import ssl
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from types import SimpleNamespace
-from typing import Any, Self, TypedDict, TypeVar
+from typing import Any, Final, Self, TypedDict, TypeVar
 
 from scitq import __version__
 from scitq.config import load
@@ -16,9 +16,10 @@ from scitq.lib.answers import is_local
 from scitq.lib.calling import change, operation
 from scitq.lib.connection import Connection
 from scitq.lib.line import Ends, Line
-from scitq.lib.shapes import STYLES, Style, shaped
+from scitq.lib.shapes import STYLES, Style, answer_of, shaped
 from scitq.tokens import client_token
 
+PAGE: Final = 1_000
 TaskT = TypeVar("TaskT", covariant=True)
 WorkerT = TypeVar("WorkerT", covariant=True)
 ExecutionT = TypeVar("ExecutionT", covariant=True)
@@ -141,7 +142,23 @@ class Verbs(ABC):
     async def _get(self, path: str, thing: type[SimpleNamespace] = SimpleNamespace, /, **filters: Any) -> Any:
         asked = {name: value for name, value in filters.items() if value is not None}
         answer = await self._connection.read(path, asked or None)
-        return shaped(answer.content, self.style, thing)
+        return answer_of(answer.content, self.style, thing)
+
+    async def _pages(
+        self, path: str, thing: type[SimpleNamespace], key: str, filters: dict[str, Any]
+    ) -> AsyncGenerator[Any, None]:
+        """What `_get` would find, by pages; each begins behind the id at which the one before it ended."""
+        left, after = filters.get("limit"), filters.get("after")
+        while left is None or left > 0:
+            size = PAGE if left is None else min(PAGE, left)
+            asked = {**filters, "limit": size, "after": after}
+            content = (await self._connection.read(path, {k: v for k, v in asked.items() if v is not None})).content
+            after = content[-1][key] if content else None
+            for one in content:
+                yield shaped(one, self.style, thing)
+            if len(content) < size:
+                return
+            left = None if left is None else left - size
 
     async def _write(
         self,
@@ -153,4 +170,4 @@ class Verbs(ABC):
         timeout: float | None = None,
     ) -> Any:
         answer = await self._connection.write(method, path, data, timeout=timeout)
-        return shaped(answer.content, self.style, thing)
+        return answer_of(answer.content, self.style, thing)

@@ -250,7 +250,9 @@ def _blocked(rows: dict[int, dict[str, Any]]) -> set[int]:
     return blocked
 
 
-async def join(server: Tasks[Any], ids: list[int], retry: int, check: bool, progress: Wish = None) -> dict[str, int]:
+async def join(
+    server: Tasks[Any], ids: list[int], retry: int, check: bool, progress: Wish = None, timeout: float | None = None
+) -> dict[str, int]:
     """See `Server.join`."""
     if not ids:
         raise Malformed("there is no task to wait for")
@@ -264,7 +266,7 @@ async def join(server: Tasks[Any], ids: list[int], retry: int, check: bool, prog
         return set(chosen) - refused.keys()
 
     with watching(progress, len(left)) as tell:
-        statuses = await Waiting(server, ids, tell, again).run(None)
+        statuses = await Waiting(server, ids, tell, again).run(timeout)
     if check and any(status != "succeeded" for status in statuses.values()):
         raise TasksFailed(statuses)
     return dict(Counter(statuses.values()))

@@ -310,3 +310,29 @@ def test_joining_relaunches_what_fails_as_often_as_it_was_told() -> None:
 def test_joining_nothing_is_a_mistake() -> None:
     with Server("localhost") as server, pytest.raises(Malformed, match="there is no task to wait for"):
         server.join([])
+
+
+def test_lists_can_be_gone_through_page_by_page_and_left_at_any_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("scitq.lib.verbs.PAGE", 10)
+
+    def answer(asked: Asked) -> Said:
+        after, limit = asked.json.get("after", 0), asked.json["limit"]
+        key = asked.path.strip("/").removesuffix("s") + "_id"
+        ids = range(100, 0, -1) if asked.json.get("reverse") else range(1, 101)
+        left = [id for id in ids if not after or (id < after if asked.json.get("reverse") else id > after)]
+        return Said([{key: id} for id in left[:limit]])
+
+    with serving(answer) as there, Server(there.url) as server:
+        assert [one["task_id"] for one in server.iter_tasks(batch="b")] == list(range(1, 101))
+        assert len(there.asked) == 11 and all(one.json["batch"] == "b" for one in there.asked)
+        assert [one["task_id"] for one in server.iter_tasks(limit=25, after=10)] == list(range(11, 36))
+        assert [one["execution_id"] for one in server.iter_executions(reverse=True, limit=12)][-1] == 89
+        before = len(there.asked)
+        assert next(server.iter_tasks())["task_id"] == 1 and len(there.asked) == before + 1
+
+
+def test_following_ends_in_the_time_that_was_given() -> None:
+    log = [event(position, 1, "task-paused") for position in range(1, 5)]
+    with serving(World(log, {})) as there, Server(there.url) as server:
+        assert list(server.events(timeout=0.3)) == log
+        assert list(server.events(since=2, timeout=0.3)) == log[2:]
