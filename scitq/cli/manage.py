@@ -19,6 +19,7 @@ from scitq.cli import (
     manage_task,
     manage_worker,
     program,
+    watch,
 )
 from scitq.cli.client import ServerOption, Target, TimeoutOption
 
@@ -35,6 +36,7 @@ app.add_typer(manage_bus.app, name="bus")
 app.add_typer(manage_db.app, name="db")
 app.add_typer(config.app, name="config")
 app.command("status")(manage_status.status)
+app.command("watch")(watch.watch)
 
 
 def print_version(wanted: bool) -> None:

@@ -13,3 +13,12 @@ def clean(text: str, kept: str = "") -> str:
     if text.isprintable():
         return text
     return "".join(char if char.isprintable() or char in kept else STRANGE for char in text)
+
+
+def middle(text: str, most: int) -> str:
+    """No longer than that: what is cut out is the middle, because a command ends with what tells it from others."""
+    if len(text) <= most:
+        return text
+    head = (most - 1) * 2 // 3
+    tail = most - 1 - head
+    return text[:head] + "\N{HORIZONTAL ELLIPSIS}" + (text[-tail:] if tail > 0 else "") if most > 0 else ""

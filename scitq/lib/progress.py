@@ -136,7 +136,12 @@ class Meter:
             pause = DRAW_S if self._draws else LINE_S
 
     def _width(self) -> int:
-        return shutil.get_terminal_size().columns - 1
+        try:
+            return (
+                os.get_terminal_size(self._out.fileno()).columns - 1
+            )  # it may have been resized, whatever COLUMNS says
+        except (OSError, ValueError):
+            return shutil.get_terminal_size().columns - 1
 
     def line(self) -> str:
         """In words, for a log."""
