@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from scitq.cli.terminal import paged
 from scitq.cli.texts import clean
 from scitq.domain.envelope import Envelope
 from scitq.domain.event_json import iso
@@ -71,7 +72,9 @@ def table(events: Iterable[Envelope], console: Console) -> None:
     for event in events:
         cells = row(event)
         grid.add_row(*(Text(cell, style="dim" if cell == ERASED else "") for cell in cells))
-    console.print(grid)
+    with console.capture() as captured:
+        console.print(grid)
+    paged(captured.get(), console.height)
 
 
 def row_of(event: Mapping[str, Any]) -> list[str]:

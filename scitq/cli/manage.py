@@ -19,13 +19,14 @@ from scitq.cli import (
     manage_task,
     manage_worker,
     program,
+    terminal,
     watch,
 )
 from scitq.cli.client import ServerOption, Target, TimeoutOption
 
 NAME = "scitq-manage"
 
-app = program.app()
+app = program.app(cls=terminal.Anywhere)
 app.add_typer(manage_worker.app, name="worker")
 app.add_typer(manage_task.app, name="task")
 app.add_typer(manage_batch.app, name="batch")
@@ -50,11 +51,14 @@ def manage(
     context: typer.Context,
     server: ServerOption = None,
     timeout: TimeoutOption = None,
+    color: terminal.ColourOption = "auto",
+    no_pager: terminal.NoPager = False,
     version: Annotated[
         bool, typer.Option("--version", callback=print_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
     """See and steer tasks, workers, batches and executions; look after the store and its log of events."""
+    terminal.choose(color, no_pager)
     context.obj = Target(server, timeout)
 
 

@@ -329,7 +329,7 @@ def test_a_terminal_gets_a_table(system: Embedded, client: Client) -> None:
     held(client, name="in a terminal")
     leader, follower = pty.openpty()
     done = subprocess.run(
-        [*MANAGE, "task", "list", "-n", "in a terminal"], env=system.machine.environ | {"COLUMNS": "100"},
+        [*MANAGE, "task", "list", "-n", "in a terminal"], env=system.machine.environ | {"COLUMNS": "72"},
         stdout=follower, timeout=60, check=False,
     )  # fmt: skip
     os.close(follower)

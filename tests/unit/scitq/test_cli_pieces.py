@@ -6,6 +6,7 @@ import io
 import shlex
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import typer
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scitq.cli import tables
+from scitq.cli import tables, terminal
 from scitq.cli.launch import _command
 from scitq.cli.output import copy
 from scitq.cli.selecting import required
@@ -87,10 +88,60 @@ def test_an_empty_table_has_its_headings(capsys: pytest.CaptureFixture[str]) -> 
 @pytest.mark.parametrize(("room", "left"), [(200, 5), (66, 4), (32, 2), (5, 1)])
 def test_a_narrow_terminal_keeps_the_columns_that_say_most(room: int, left: int) -> None:
     columns = ["task_id", "name", "creation_date", "status", "batch"]
-    cells = [["7", "x" * 60, "2026-11-20 18:36:21.153899", "pending", "Default"]]
-    chosen = [columns[one] for one in tables._that_fit(cells, columns, room)]
+    widths = [7, 60, 26, 7, 7]
+    found, given = terminal.fitted(widths, columns, room, tables.TEXTS, tables.FIRST_TO_GO)
+    chosen = [columns[one] for one in found]
     assert len(chosen) == left and chosen[0] == "task_id", chosen
     assert ("creation_date" in chosen) == (left == 5), "the first to go"
+    if left > 1:
+        assert sum(given[one] + 2 for one in found) - 2 <= room, "no line is broken"
+    assert room != 200 or given[1] == 60, "what there is room for is whole"
+
+
+@pytest.mark.parametrize(
+    ("words", "moved"),
+    [
+        ("task list --color never -L", "--color never task list -L"),
+        ("task list --no-pager --color=always", "--no-pager --color=always task list"),
+        ("task update -c -- --no-pager", "task update -c -- --no-pager"),
+        ("task list --color", "--color task list"),
+    ],
+)
+def test_how_it_looks_may_be_said_anywhere(words: str, moved: str) -> None:
+    assert terminal.to_the_front(words.split()) == moved.split()
+
+
+def test_colours_are_forced_into_a_pipe_only_where_somebody_insists(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [{"id": 1, "status": "failed", "name": "failed-once"}]
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    tables.show(rows, ["id", "status", "name"], header=False)
+    assert capsys.readouterr().out == " 1  \x1b[31mfailed\x1b[0m  failed-once\n".lstrip()
+    monkeypatch.setenv("NO_COLOR", "1")
+    tables.show(rows, ["id", "status", "name"], header=False)
+    assert "\x1b" not in capsys.readouterr().out
+
+
+def test_a_moment_is_told_as_people_say_it() -> None:
+    now = datetime.now(UTC).replace(tzinfo=None)
+    assert terminal.ago(now) == terminal.ago(now + timedelta(hours=1)) == "now"
+    assert terminal.ago(now - timedelta(minutes=3)) == "3 min ago"
+
+
+@pytest.mark.parametrize(
+    ("pager", "height", "shown"),
+    [("tr a-z A-Z", 2, "ONE\nTWO\n"), ("tr a-z A-Z", 3, "one\ntwo\n"), ("", 1, "one\ntwo\n"),
+     ("no-such-pager-anywhere", 1, "one\ntwo\n"), ("true", 1, "")],
+)  # fmt: skip
+def test_what_is_longer_than_the_terminal_goes_through_the_pager(
+    pager: str, height: int, shown: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PAGER", pager)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    terminal.paged("one\ntwo\n", height)
+    assert capfd.readouterr().out == shown
 
 
 class Terminal(io.StringIO):
