@@ -19,7 +19,8 @@ from scitq.errors import (
     TasksFailed,
     Unreachable,
 )
-from scitq.lib.server import AsyncServer, Server
+from scitq.lib.calling import Handle
+from scitq.lib.server import AsyncServer, Sender, Server
 from scitq.lib.things import Batch, Execution, Task, Worker
 
 HTTPException = ServerError
@@ -31,12 +32,14 @@ __all__ = [
     "Busy",
     "Execution",
     "HTTPException",
+    "Handle",
     "NotAllowed",
     "NotFound",
     "NotSent",
     "PartlyDone",
     "QueueFull",
     "ScitqError",
+    "Sender",
     "Server",
     "ServerError",
     "Task",

@@ -123,7 +123,7 @@ class SendsLater(Verbs):
         method: str,
         path: str,
         data: Any = None,
-        thing: type[SimpleNamespace] = SimpleNamespace,
+        thing: type[Any] = SimpleNamespace,
         *,
         timeout: float | None = None,
     ) -> Any:

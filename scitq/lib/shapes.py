@@ -14,7 +14,7 @@ Style = Literal["dict", "object"]
 STYLES: Final = ("dict", "object")
 
 
-def shaped(content: Any, style: Style, thing: type[SimpleNamespace] = SimpleNamespace) -> Any:
+def shaped(content: Any, style: Style, thing: type[Any] = SimpleNamespace) -> Any:
     """JSON, made what `style` says, all the way down; objects are `thing`s, and what is in these has no class.
 
     What is given is changed: nobody else has it.
@@ -35,7 +35,7 @@ def shaped(content: Any, style: Style, thing: type[SimpleNamespace] = SimpleName
     return content
 
 
-def answer_of(content: Any, style: Style, thing: type[SimpleNamespace]) -> Any:
+def answer_of(content: Any, style: Style, thing: type[Any]) -> Any:
     """A whole answer, `shaped`; where it is known what it is about, a notebook can show it."""
     made = shaped(content, style, thing)
     if thing is SimpleNamespace:

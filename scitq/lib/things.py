@@ -5,13 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from types import SimpleNamespace
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 T = TypeVar("T")
 SHORT = 60
 
 
-class Thing(SimpleNamespace):
+if TYPE_CHECKING:
+
+    class Fields:
+        """To type checkers a thing has the fields that are declared: those of a SimpleNamespace may be misspelled."""
+
+        def __init__(self, **fields: Any) -> None: ...
+else:
+    Fields = SimpleNamespace
+
+
+class Thing(Fields):
     """One of them. A field that this release does not know is an attribute as well."""
 
     def __repr__(self) -> str:

@@ -139,14 +139,12 @@ class Verbs(ABC):
         except Unreachable:
             return False
 
-    async def _get(self, path: str, thing: type[SimpleNamespace] = SimpleNamespace, /, **filters: Any) -> Any:
+    async def _get(self, path: str, thing: type[Any] = SimpleNamespace, /, **filters: Any) -> Any:
         asked = {name: value for name, value in filters.items() if value is not None}
         answer = await self._connection.read(path, asked or None)
         return answer_of(answer.content, self.style, thing)
 
-    async def _pages(
-        self, path: str, thing: type[SimpleNamespace], key: str, filters: dict[str, Any]
-    ) -> AsyncGenerator[Any, None]:
+    async def _pages(self, path: str, thing: type[Any], key: str, filters: dict[str, Any]) -> AsyncGenerator[Any, None]:
         """What `_get` would find, by pages; each begins behind the id at which the one before it ended."""
         left, after = filters.get("limit"), filters.get("after")
         while left is None or left > 0:
@@ -165,7 +163,7 @@ class Verbs(ABC):
         method: str,
         path: str,
         data: Any = None,
-        thing: type[SimpleNamespace] = SimpleNamespace,
+        thing: type[Any] = SimpleNamespace,
         *,
         timeout: float | None = None,
     ) -> Any:
