@@ -14,7 +14,7 @@ from scitq.cli import main
 from scitq.lib import Server
 
 DOCS = Path(__file__).parents[3] / "docs"
-TEXT = "\n".join((DOCS / name).read_text() for name in ("usage.md", "manage.md"))
+TEXT = "\n".join((DOCS / name).read_text() for name in ("usage.md", "library.md", "manage.md"))
 
 
 def commands(command: Any, *path: str) -> Iterator[tuple[tuple[str, ...], Any]]:
