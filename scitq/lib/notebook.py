@@ -33,7 +33,7 @@ COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
     "Worker": ("worker_id", "name", "status", "concurrency", "prefetch", "batch", "running", "succeeded", "failed"),
 }
 CELL: Final = "text-align:left;vertical-align:top;padding:2px 8px"
-CODE: Final = "white-space:pre-wrap;word-break:break-all;margin:0;font-family:monospace"
+CODE: Final = "white-space:pre-wrap;overflow-wrap:anywhere;margin:0;font-family:monospace"
 
 
 def table(kind: str, rows: Sequence[Mapping[str, Any]]) -> str:
@@ -45,7 +45,7 @@ def table(kind: str, rows: Sequence[Mapping[str, Any]]) -> str:
     head = "".join(f'<th style="{CELL}">{_text(name)}</th>' for name in columns)
     body = "".join(f"<tr>{''.join(_cell(name, row.get(name)) for name in columns)}</tr>" for row in shown)
     more = f"<div><i>and {len(rows) - len(shown):,} more</i></div>" if len(rows) > len(shown) else ""
-    return f"<div><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{more}</div>"
+    return f"<div><table style='color:inherit'><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{more}</div>"
 
 
 def card(kind: str, row: Mapping[str, Any]) -> str:
@@ -56,7 +56,7 @@ def card(kind: str, row: Mapping[str, Any]) -> str:
     rows = "".join(
         f'<tr><th style="{CELL}">{_text(name)}</th>{_cell(name, value, whole=True)}</tr>' for name, value in known
     )
-    return f"<div><b>{first}</b>{status}<table><tbody>{rows}</tbody></table></div>"
+    return f"<div><b>{first}</b>{status}<table style='color:inherit'><tbody>{rows}</tbody></table></div>"
 
 
 def bars(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -65,7 +65,7 @@ def bars(rows: Sequence[Mapping[str, Any]]) -> str:
         return "<i>no batches</i>"
     lines = "".join(map(_batch, rows[:MOST_ROWS]))
     more = f"<div><i>and {len(rows) - MOST_ROWS:,} more</i></div>" if len(rows) > MOST_ROWS else ""
-    return f"<div><table><tbody>{lines}</tbody></table>{more}</div>"
+    return f"<div><table style='color:inherit'><tbody>{lines}</tbody></table>{more}</div>"
 
 
 def _batch(row: Mapping[str, Any]) -> str:
@@ -101,7 +101,8 @@ def _cell(name: str, value: Any, whole: bool = False) -> str:
         return f'<td style="{CELL}">{_badge(str(value))}</td>'
     if name in ("command", "output", "error"):
         return f'<td style="{CELL}"><pre style="{CODE}">{_text(value, whole)}</pre></td>'
-    return f'<td style="{CELL}">{_text(value, whole)}</td>'
+    nowrap = ";white-space:nowrap" if isinstance(value, datetime) else ""
+    return f'<td style="{CELL}{nowrap}">{_text(value, whole)}</td>'
 
 
 def _badge(status: str) -> str:

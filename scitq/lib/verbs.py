@@ -16,7 +16,7 @@ from scitq.lib.answers import is_local
 from scitq.lib.calling import change, operation
 from scitq.lib.connection import Connection
 from scitq.lib.line import Ends, Line
-from scitq.lib.shapes import STYLES, Style, answer_of, shaped
+from scitq.lib.shapes import STYLES, Style, answer_of, given, shaped
 from scitq.tokens import client_token
 
 PAGE: Final = 1_000
@@ -150,7 +150,7 @@ class Verbs(ABC):
         while left is None or left > 0:
             size = PAGE if left is None else min(PAGE, left)
             asked = {**filters, "limit": size, "after": after}
-            content = (await self._connection.read(path, {k: v for k, v in asked.items() if v is not None})).content
+            content = (await self._connection.read(path, given(**asked))).content
             after = content[-1][key] if content else None
             for one in content:
                 yield shaped(one, self.style, thing)
