@@ -145,10 +145,13 @@ class Unreachable(ScitqError):
 
 
 class ServerError(ScitqError):
-    """A server answered that it will not, or cannot. `status` is that of HTTP, `message` a sentence for the user."""
+    """A server answered that it will not, or cannot. `status` is that of HTTP, `message` a sentence for the user.
 
-    def __init__(self, status: int, message: str) -> None:
-        self.status, self.message = status, message
+    `word` is the entry that explains it (`scitq explain WORD`), where the answer named one.
+    """
+
+    def __init__(self, status: int, message: str, word: str | None = None) -> None:
+        self.status, self.message, self.word = status, message, word
         super().__init__(message)
 
     @property

@@ -134,7 +134,8 @@ ERRORS: Final = (
     Trouble(
         "server-error",
         "A server answered that it will not, or cannot. `status` and `message` are those of its answer.",
-        "The answer's `help` leads to one of the entries above. It was not tried again, because that would not help.",
+        "`word` of the error is one of the entries above: `scitq explain WORD`. It was not tried again, because "
+        "that would not help.",
         error="ServerError",
     ),
     Trouble(
@@ -283,15 +284,6 @@ Every refusal and every error, what it means, and what to do about it. A command
 an answer of the server has a link to its entry here in `help`, and `scitq explain WORD` prints an entry in the
 terminal. What is seen rather than said is in [when things fail](when-things-fail.md).
 """
-
-
-def of_error(error: type) -> Trouble | None:
-    """The entry of a class of error, or of what it is a kind of."""
-    for name in (one.__name__ for one in error.__mro__):
-        for trouble in EXPLAINED.values():
-            if trouble.error == name:
-                return trouble
-    return None
 
 
 def page() -> str:

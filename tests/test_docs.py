@@ -81,6 +81,22 @@ def test_links_between_pages_lead_somewhere(page: Path) -> None:
     assert not broken, f"{name(page)} links to what is not there: {sorted(broken)}"
 
 
+def places_of(page: Path) -> set[str]:
+    """What a link into a page may lead to: its headings, as they are shown on the web."""
+    found = re.findall(r"^#+ +(.*)$", FENCED.sub("", page.read_text()), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in found}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_links_lead_to_a_place_on_their_page(page: Path) -> None:
+    prose = FENCED.sub("", page.read_text())
+    links = re.findall(r"\]\(([^)\s#]*)#([^)\s]+)\)", prose)
+    targets = [(page.parent / path if path else page, place) for path, place in links if "://" not in path]
+    places = {target: places_of(target) for target, _ in targets if target.suffix == ".md"}
+    broken = {f"{target.name}#{place}" for target, place in targets if place not in places.get(target, {place})}
+    assert not broken, f"{name(page)} links to places that are not there: {sorted(broken)}"
+
+
 @pytest.mark.parametrize("page", PAGES, ids=name)
 def test_every_make_target_shown_exists(page: Path) -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))

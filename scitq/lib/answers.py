@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 import ssl
 from typing import Any, Final
 
@@ -35,11 +36,11 @@ class Told:
     def refusal(self, response: httpx.Response) -> ServerError:
         status, message = response.status_code, _message(response)
         if status == 401:
-            return NotAllowed(status, self._what_to_set())
+            return NotAllowed(status, self._what_to_set(), _word(response))
         if message is None:
             shown = f"{status} {response.reason_phrase}".strip()
             message = f"{self.address.url} answered {shown}, without a sentence: is it a scitq server?"
-        return KINDS.get(status, ServerError)(status, message)
+        return KINDS.get(status, ServerError)(status, message, _word(response))
 
     def _what_to_set(self) -> str:
         problem = "does not accept the token that was sent" if self._with_token else "asks for a token"
@@ -60,6 +61,16 @@ def is_local(address: ServerAddress) -> bool:
         return ipaddress.ip_address(address.host).is_loopback
     except ValueError:
         return address.host == "localhost"
+
+
+def _word(response: httpx.Response) -> str | None:
+    """The entry to which the answer leads: the server's own page and `scitq explain` have the same."""
+    try:
+        found = orjson.loads(response.content)["help"]
+    except (orjson.JSONDecodeError, LookupError, TypeError):
+        return None
+    matched = re.fullmatch(r"/docs/#([a-z-]{1,40})", found) if isinstance(found, str) else None
+    return matched[1] if matched else None
 
 
 def _message(response: httpx.Response) -> str | None:

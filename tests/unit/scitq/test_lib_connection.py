@@ -183,6 +183,23 @@ def test_dates_are_naive_datetimes_and_objects_have_attributes() -> None:
         assert thing.status_date == found["status_date"] and vars(thing)["more"][0].x_date is None
 
 
+@pytest.mark.parametrize(
+    ("help", "word"),
+    [
+        ("/docs/#key-used", "key-used"),
+        (None, None),
+        ("https://elsewhere/#key-used", None),
+        (["x"], None),
+        ("/docs/#\x1b[2J", None),
+    ],
+)
+def test_a_refusal_names_the_entry_that_explains_it(help: object, word: str | None) -> None:
+    said = Said({"message": "No.", "help": help}, 409)
+    with serving(in_turn(said)) as there, Server(there.url) as server, pytest.raises(ServerError) as refusal:
+        server.task_create("echo")
+    assert refusal.value.word == word
+
+
 def test_a_style_that_is_none_is_refused() -> None:
     with pytest.raises(Malformed, match="'xml' is not a style"):
         Server("localhost", style="xml")  # type: ignore[call-overload]

@@ -10,6 +10,7 @@ from typing import Any, Final
 import httpx
 import jsonschema_rs
 import pytest
+from schemathesis.specs.openapi.definitions import OPENAPI_31_VALIDATOR
 
 from scitq import explained
 from scitq.web import forms
@@ -160,6 +161,10 @@ def _python_words(schema: Any) -> bool:
     if isinstance(schema, dict):
         return bool({"ge", "le", "gt", "lt"} & schema.keys()) or any(map(_python_words, schema.values()))
     return isinstance(schema, list) and any(map(_python_words, schema))
+
+
+def test_the_document_is_one_of_openapi_3_1() -> None:
+    OPENAPI_31_VALIDATOR.validate(DOCUMENT)
 
 
 def test_every_schema_beside_the_routes_is_one_too() -> None:
