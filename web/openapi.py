@@ -9,7 +9,7 @@ from typing import Any, Final
 from starlette.responses import Response
 
 from scitq import explained
-from scitq.web import examples, forms, ui
+from scitq.web import examples, forms, meanings, ui
 from scitq.web.errors import help_at
 from scitq.web.lists import NEXT
 from scitq.web.routing import POSITION, Answer, AnyRoute, Call, Route, Socket, json
@@ -227,12 +227,24 @@ def _schema_of(kind: Any, schemas: dict[str, Any], mode: Any = "validation") -> 
     """A schema; what it refers to is put beside the others."""
     made: dict[str, Any] = _plain(forms.adapter(kind).json_schema(ref_template=_SCHEMAS, mode=mode))
     for name, definition in made.pop("$defs", {}).items():
+        if mode == "validation":
+            _explain(definition)
         _add(schemas, name, definition)
     name = made.get("title")
+    if mode == "validation":
+        _explain(made)
     if made.get("type") == "object" and isinstance(name, str):
         _add(schemas, unique := _name_of(kind, name), made)
         return {"$ref": _SCHEMAS.format(model=unique)}
     return made
+
+
+def _explain(form: dict[str, Any]) -> None:
+    """Say of each field what it means."""
+    for name, field in form.get("properties", {}).items():
+        meaning = meanings.of_field(str(form.get("title")), name)
+        if meaning is not None:
+            field["description"] = meaning
 
 
 def _plain(schema: Any) -> Any:

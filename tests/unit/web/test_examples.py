@@ -13,7 +13,7 @@ import pytest
 from schemathesis.specs.openapi.definitions import OPENAPI_31_VALIDATOR
 
 from scitq import explained
-from scitq.web import forms
+from scitq.web import forms, meanings, outputs, task_forms
 from scitq.web.app import all_routes
 from scitq.web.examples import PARKED
 from scitq.web.openapi import document
@@ -131,6 +131,19 @@ def test_a_route_that_reads_something_shows_an_example(route: Route) -> None:
     for parameter in operation(route)["parameters"]:
         if parameter["in"] == "path":
             assert parameter["example"], f"{named(route)}: {parameter['name']} has no example (`named`)"
+
+
+@pytest.mark.parametrize("route", [one for one in ROUTES if one.form is not None], ids=named)
+def test_every_field_of_a_form_says_what_it_means(route: Route) -> None:
+    missing = [name for name in forms.fields_of(route.form) if not meanings.of_field(route.form.__name__, name)]
+    assert not missing, f"say in web/meanings.py what they mean: {missing}"
+
+
+def test_no_meaning_is_given_to_what_is_not_there() -> None:
+    kinds = {route.form for route in ROUTES if route.form is not None} | {task_forms.NewTask}
+    there = {name for kind in kinds for name in forms.fields_of(kind)}
+    there |= {f"{kind.__name__}.{name}" for kind in [*kinds, outputs.Part] for name in forms.fields_of(kind)}
+    assert not meanings.FIELDS.keys() - there
 
 
 def contents() -> Iterator[tuple[str, Any]]:
