@@ -2,6 +2,7 @@
 
 ScitqError
 ├── Rejected              a command that is impossible; its text is for the user
+│   └── NothingFound      what it was to be done to is not there
 ├── Malformed             a message, an event or a setting that cannot be understood
 │   ├── UnknownEvent      an event of a type or version this release does not know
 │   └── UnknownMessage    a message of a kind that only a newer agent knows
@@ -41,6 +42,10 @@ class ScitqError(Exception):
 
 class Rejected(ScitqError):
     """A command that is impossible as things stand. The text is a sentence for the user who sent it."""
+
+
+class NothingFound(Rejected):
+    """What a command is about is not there: no such id, no such name, nothing that matches. Nothing was done."""
 
 
 class Malformed(ScitqError):

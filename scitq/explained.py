@@ -159,6 +159,12 @@ ERRORS: Final = (
         error="NotSent",
     ),
     Trouble(
+        "nothing-found", "What a command is about is not there: no such id, no such name, nothing that matches.",
+        "Nothing was done. The sentence names what is called nearly so; the lists (`scitq-manage batch list`) show "
+        "what there is. The command ends with 3.",
+        error="NothingFound",
+    ),
+    Trouble(
         "partly-done", "Of many tasks, sent in portions, some were created, and then something failed.",
         "`task_ids` of the error tells which exist, by their place in your list. Send the others.",
         error="PartlyDone",

@@ -12,6 +12,7 @@ FIELDS: Final[Mapping[str, str]] = {
     "reverse": "downwards, from the newest",
     "newest": "from the newest on",
     # Which things
+    "q": "a query as people type it: `status:failed batch:x* since:2h`",
     "task_id": "these tasks",
     "execution_id": "these executions",
     "worker_id": "these workers, or executions of theirs",

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from annotated_types import MaxLen, MinLen
 from pydantic import BaseModel
 from starlette.responses import Response
 
+from scitq.domain.query import Query, parse
 from scitq.domain.requests import MOST_TASKS
 from scitq.errors import StoreUnavailable
-from scitq.projections import tasks
+from scitq.projections import searching, tasks
 from scitq.web import editing, forms, lists, shapes, task_forms, views
 from scitq.web.commands import answered_about
 from scitq.web.errors import Refusal, not_found
@@ -31,6 +33,7 @@ class Filter(forms.Page):
     status: Annotated[list[Status], forms.SEVERAL, MaxLen(100)] | None = None
     batch: forms.Words | None = None
     name: forms.Words | None = None
+    q: forms.Word | None = None
 
 
 class Statuses(forms.Form):
@@ -59,17 +62,44 @@ class Done(BaseModel):
 
 async def every(call: Call) -> Response:
     form: Filter = call.form
-    statuses = None if form.status is None else [one for one in dict.fromkeys(form.status) if one != "debug"]
+    statuses = _statuses(form)
+    query = _query(form)
 
     def fetch(wanted: Wanted) -> Rows:
         with views.looking(call.services.views) as view:
-            rows = tasks.page(
+            rows = searching.page(view.connection, query, _within(form), _page(wanted)) if query else tasks.page(
                 view.connection, ids=wanted.ids, statuses=statuses, batches=form.batch, names=form.name,
                 after=wanted.after, limit=wanted.limit, newest_first=wanted.reverse,
             )  # fmt: skip
         return Rows(view.position, [shapes.task(row) for row in rows])
 
     return await lists.answer(call, form, form.task_id, "task_id", fetch)
+
+
+def _statuses(form: Filter) -> list[Any] | None:
+    return None if form.status is None else [one for one in dict.fromkeys(form.status) if one != "debug"]
+
+
+def _query(form: Filter) -> Query | None:
+    return None if form.q is None else parse(form.q, datetime.now(UTC))
+
+
+def _within(form: Filter) -> searching.Within:
+    return searching.Within(_statuses(form), form.batch, form.name)
+
+
+def _page(wanted: Wanted) -> searching.Wanted:
+    return searching.Wanted(wanted.ids, wanted.after, wanted.limit, wanted.reverse)
+
+
+def only_ids(call: Call) -> Response:
+    form: Filter = call.form
+    wanted = searching.Wanted(form.task_id, form.after, form.limit or MOST_TASKS, form.reverse)
+    with views.looking(call.services.views) as view:
+        found = searching.ids(view.connection, _query(form) or Query(), _within(form), wanted)
+    if len(found) < wanted.limit:
+        return json(found, position=view.position)
+    return json(found, position=view.position, X_Next_After=str(found[-1]))
 
 
 async def create(call: Call) -> Response:
@@ -174,6 +204,12 @@ ROUTES = [
         form=task_forms.Bulk, answers={201: Answer("Their ids, in order", Created)},
         doc="`required_task_ids` may hold -1, -2, …: the first, second, … task of the same request.",
         example={"tasks": [{"command": "echo one"}, {"command": "echo two", "required_task_ids": [-1]}]},
+    ),
+    Route(
+        "GET", "/tasks/ids", "read", only_ids, "The ids alone, at most 10,000 at a time",
+        form=Filter, answers={200: Answer("Ids", list[int])},
+        doc="The same filters. Where there are more, `X-Next-After` says behind which id to ask for the next.",
+        example={"q": "status:failed batch:x*", "limit": 10_000},
     ),
     Route(
         "GET", "/tasks/status", "read", status, "The statuses of some tasks, as numbers",

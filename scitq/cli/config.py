@@ -46,6 +46,8 @@ def config_template() -> None:
 def configured_store(given: str | None) -> str:
     """For the option --store: the setting where the option is not given."""
     if given is not None:
+        if not given.strip() or not given.isprintable():
+            raise typer.BadParameter(f"{given!r} is the place of no store")
         return given
     settings = load()
     _print_notes(settings)

@@ -18,8 +18,8 @@ app = program.app(context_settings=program.HELP | {"allow_interspersed_args": Fa
 
 _Docker = typer.Option("-d", "--docker", metavar="IMAGE", help="The container in which it runs.")
 _Option = typer.Option("-O", "--option", metavar="TEXT", help="More options for docker.")
-_Uid = typer.Option("-u", "--uid", min=0, help="The user as whom it runs.")
-_Gid = typer.Option("-g", "--gid", min=0, help="The group as which it runs.")
+_Uid = typer.Option("-u", "--uid", min=0, max=2**32 - 2, help="The user as whom it runs.")
+_Gid = typer.Option("-g", "--gid", min=0, max=2**32 - 2, help="The group as which it runs.")
 _Test = typer.Option("-t", "--test", help="Print what would be sent, and send nothing.")
 _Input = typer.Option("-i", "--input", metavar="URIS", help="What is fetched into $INPUT before it runs; repeatable.")
 _Resource = typer.Option(
@@ -90,7 +90,7 @@ def launch(
         if json:
             from scitq.cli.tables import dump
 
-            dump(task)
+            dump(task, "scitq.task/1")
 
 
 def _command(
@@ -120,7 +120,7 @@ def _waited(server: Any, task: int, json: bool) -> int:
     if json:
         from scitq.cli.tables import dump
 
-        dump(server.task_get(task) if status != "deleted" else {"task_id": task, "status": status})
+        dump(server.task_get(task) if status != "deleted" else {"task_id": task, "status": status}, "scitq.task/1")
     elif status != "succeeded":
         program.say(NAME, _sentence(server, task, status))
     return exit_code(server, task, status)

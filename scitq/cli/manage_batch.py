@@ -6,7 +6,8 @@ from typing import Annotated, Final
 
 import typer
 
-from scitq.cli import program
+from scitq.cli import program, selecting
+from scitq.cli.acting import DryRun, Yes, agreed
 from scitq.cli.client import connect
 from scitq.cli.tables import AsJson, Long, NoHeaders, show
 
@@ -28,7 +29,9 @@ def batch_list(context: typer.Context, no_header: NoHeaders = False, long: Long 
     """List batches, with how many of their tasks stand how."""
     with connect(context) as server:
         rows = server.batches()
-    show(rows, COLUMNS + MORE if long else COLUMNS, json=json, header=not no_header, long=long)
+    show(
+        rows, COLUMNS + MORE if long else COLUMNS, json=json, header=not no_header, long=long, schema="scitq.batches/1"
+    )
 
 
 @app.command("stop")
@@ -39,12 +42,18 @@ def batch_stop(
     term: Annotated[bool, typer.Option("--term", help="Also ask what runs to end (15).")] = False,
     kill: Annotated[bool, typer.Option("--kill", help="Also kill what runs (9).")] = False,
     pause: Annotated[bool, typer.Option("--pause", help="Also suspend what runs (20).")] = False,
+    dry_run: DryRun = False,
+    yes: Yes = False,
 ) -> None:
     """Start nothing more of these batches."""
     signal = _one(signal, {TERM: term, KILL: kill, PAUSE: pause})
     with connect(context) as server:
-        for one in name:
-            server.batch_stop(one, signal)
+        names = selecting.batches(server, name)
+        running = sum(row["running"] or 0 for row in server.batches() if row["batch"] in names) if signal else 0
+        hit = f"stopped, and {running} running tasks sent signal {signal}" if signal else "stopped"
+        if agreed(len(names), "batch", hit, dry_run=dry_run, yes=yes, size=running):
+            for one in names:
+                server.batch_stop(one, signal)
 
 
 @app.command("go")
@@ -57,16 +66,19 @@ def batch_go(
     """Let stopped batches go on."""
     signal = _one(signal, {CONTINUE: cont})
     with connect(context) as server:
-        for one in name:
+        for one in selecting.batches(server, name):
             server.batch_go(one, signal)
 
 
 @app.command("delete")
-def batch_delete(context: typer.Context, name: Names) -> None:
+def batch_delete(context: typer.Context, name: Names, dry_run: DryRun = False, yes: Yes = False) -> None:
     """Delete all tasks of these batches."""
     with connect(context) as server:
-        for one in name:
-            server.batch_delete(one)
+        names = selecting.batches(server, name)
+        count = sum(row["tasks"] or 0 for row in server.batches() if row["batch"] in names)
+        if agreed(count, "task", "deleted", dry_run=dry_run, yes=yes):
+            for one in names:
+                server.batch_delete(one)
 
 
 def _one(number: int, words: dict[int, bool]) -> int:

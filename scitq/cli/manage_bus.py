@@ -46,7 +46,7 @@ def parked_list(
     with connect(context) as server:
         found = server.parked(limit, queue, newest)
     if json:
-        dump(found)
+        dump(found, "scitq.parked/1")
         return
     show(found["messages"], COLUMNS, header=not no_header, long=long)
     if len(found["messages"]) == limit and found["count"] > limit:
@@ -61,7 +61,7 @@ def parked_show(
     with connect(context) as server:
         found = server.parked_message(id)
     if json:
-        dump(found)
+        dump(found, "scitq.parked-message/1")
         return
     body = found.pop("body")
     for name, value in found.items():
@@ -107,7 +107,7 @@ def _chosen(ids: list[str] | None, all: bool) -> list[str] | None:
 
 def _tell(found: dict[str, Any], done: str, json: bool) -> None:
     if json:
-        dump(found)
+        dump(found, "scitq.parked-action/1")
     else:
         count = found["messages"]
         print(f"{count} message{'' if count == 1 else 's'} {'would be ' if found['dry_run'] else ''}{done}")

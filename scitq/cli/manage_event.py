@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import orjson
 import typer
@@ -28,6 +28,8 @@ from scitq.errors import Malformed, Rejected
 if TYPE_CHECKING:
     from scitq.store.journal import Journal
 
+MOST: Final = 10**18
+
 app = program.app("The log of events.")
 
 
@@ -38,8 +40,8 @@ def event_list(
     type: Annotated[str | None, typer.Option(help="Of this type only; may end in *, as task-*.")] = None,
     since: Annotated[str | None, typer.Option(help="From this time on: 2026-11-20T18:00 (UTC), or 2h ago.")] = None,
     until: Annotated[str | None, typer.Option(help="Before this time.")] = None,
-    after: Annotated[int, typer.Option(min=0, help="Behind this position.")] = 0,
-    limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 100,
+    after: Annotated[int, typer.Option(min=0, max=MOST, help="Behind this position.")] = 0,
+    limit: Annotated[int, typer.Option(min=1, max=MOST, help="At most so many.")] = 100,
     newest: Annotated[bool, typer.Option("--newest", help="The newest first.")] = False,
     json: AsJson = False,
 ) -> None:
@@ -65,7 +67,7 @@ def event_list(
 
 @app.command("show")
 def event_show(
-    position: Annotated[int, typer.Argument(min=1, help="The event's position.")],
+    position: Annotated[int, typer.Argument(min=1, max=MOST, help="The event's position.")],
     store: config.Store = None,
     json: AsJson = False,
 ) -> None:
@@ -108,7 +110,8 @@ def event_verify(
 def event_follow(
     context: typer.Context,
     since: Annotated[
-        int | None, typer.Option("--after", min=0, help="From behind this position on. [default: from now on]")
+        int | None,
+        typer.Option("--after", min=0, max=MOST, help="From behind this position on. [default: from now on]"),
     ] = None,
     stream: Annotated[str | None, typer.Option(help="Of this stream only, as task-7.")] = None,
     type: Annotated[str | None, typer.Option(help="Of this type only; may end in *, as task-*.")] = None,

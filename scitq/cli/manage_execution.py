@@ -45,7 +45,14 @@ def execution_list(
         rows = server.executions(
             task_id=id, task_name=name, status=status, batch=batch, limit=limit, reverse=True, **text
         )
-    show(rows, COLUMNS + MORE if long else COLUMNS, json=json, header=not no_header, long=long)
+    show(
+        rows,
+        COLUMNS + MORE if long else COLUMNS,
+        json=json,
+        header=not no_header,
+        long=long,
+        schema="scitq.executions/1",
+    )
 
 
 @app.command("output")
@@ -74,7 +81,7 @@ def execution_output(
         elif id is not None or name is not None:
             raise typer.BadParameter("give one of them: -x, -i or -n")
         if json:
-            dump(server.execution_get(execution))
+            dump(server.execution_get(execution), "scitq.execution/1")
         else:
             show_output(server, execution, streams(output, error))
 

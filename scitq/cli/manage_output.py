@@ -7,10 +7,11 @@ from typing import Annotated, Any
 import typer
 
 from scitq.cli import program, selecting
+from scitq.cli.choosing import Which
 from scitq.cli.client import connect
 from scitq.cli.output import Stream, exit_code, show, streams
 from scitq.cli.selecting import Ids, Name
-from scitq.errors import Rejected
+from scitq.errors import NothingFound, Rejected
 
 Batch = Annotated[list[str] | None, typer.Option("-b", "--batch", help="All tasks of this batch; repeatable.")]
 Follow = Annotated[bool, typer.Option("--follow", help="As it comes, every attempt, until all have ended.")]
@@ -22,6 +23,7 @@ Tail = Annotated[
 
 def task_output(
     context: typer.Context,
+    which: Which = None,
     id: Ids = None,
     name: Name = None,
     batch: Batch = None,
@@ -32,7 +34,7 @@ def task_output(
 ) -> None:
     """Show what tasks print: output on our output, errors on our errors; of several, line by line under their names."""
     with connect(context) as server:
-        ids = chosen(server, id, name, batch)
+        ids = chosen(server, id, name, batch, which)
         if follow:
             raise typer.Exit(_followed(server, ids, streams(output, error), tail))
         if len(ids) > 1:
@@ -47,15 +49,17 @@ def task_output(
         show(server, latest[0]["execution_id"], streams(output, error), tail)
 
 
-def chosen(server: Any, ids: list[int] | None, name: str | None, batches: list[str] | None) -> list[int]:
+def chosen(
+    server: Any, ids: list[int] | None, name: str | None, batches: list[str] | None, which: list[str] | None
+) -> list[int]:
     """The tasks that are meant: each once, in their order."""
     if not batches:
-        return list(dict.fromkeys(selecting.tasks(server, ids, name)))
-    if ids or name is not None:
+        return list(dict.fromkeys(selecting.tasks(server, ids, name, which)))
+    if ids or name is not None or which:
         raise typer.BadParameter("give one of them: ids, a name, or batches", param_hint="'-i' / '-n' / '-b'")
     found = [int(row["task_id"]) for row in server.tasks(batch=batches)]
     if not found:
-        raise Rejected(f"there is no task in {', '.join(map(repr, batches))}")
+        raise NothingFound(f"there is no task in {', '.join(map(repr, batches))}")
     return found
 
 

@@ -22,7 +22,7 @@ def projection_list(context: typer.Context, no_header: NoHeaders = False, json: 
     """List the projections of the server, and how far each has followed the log."""
     with connect(context) as server:
         rows = server.projections()
-    show(rows, COLUMNS, json=json, header=not no_header, long=True)
+    show(rows, COLUMNS, json=json, header=not no_header, long=True, schema="scitq.projections/1")
 
 
 @app.command("rebuild")

@@ -21,7 +21,7 @@ def status(context: typer.Context, json: AsJson = False) -> None:
     with connect(context) as server:
         found = server.status()
     if json:
-        dump(found)
+        dump(found, "scitq.status/1")
     else:
         _screen(found)
     sys.stdout.flush()

@@ -6,11 +6,12 @@ from typing import Annotated, Any
 
 import typer
 
-from scitq.cli import manage_output, manage_wait, program, selecting
+from scitq.cli import choosing, manage_output, manage_wait, program, selecting
+from scitq.cli.acting import DryRun, Yes, act
+from scitq.cli.choosing import Which
 from scitq.cli.client import connect
 from scitq.cli.selecting import Id, Ids, Name
-from scitq.cli.tables import AsJson, Long, NoHeaders, cell, dump, show
-from scitq.errors import Rejected
+from scitq.cli.tables import AsJson, AsLines, Long, NoHeaders, cell, dump, lines, show
 
 COLUMNS = (
     "task_id", "name", "status", "command", "creation_date", "modification_date", "status_date", "batch",
@@ -26,6 +27,7 @@ app = program.app("Tasks.")
 @app.command("list")
 def task_list(
     context: typer.Context,
+    which: Which = None,
     status: Annotated[list[str] | None, typer.Option("-S", "--status", help="Of this status; repeatable.")] = None,
     batch: Annotated[list[str] | None, typer.Option("-b", "--batch", help="Of this batch; repeatable.")] = None,
     name: Annotated[str | None, typer.Option("-n", "--name", help="Of this name.")] = None,
@@ -34,20 +36,32 @@ def task_list(
     no_header: NoHeaders = False,
     long: Long = False,
     json: AsJson = False,
+    ndjson: AsLines = False,
 ) -> None:
     """List tasks."""
+    text = choosing.asked(which)
     with connect(context) as server:
-        rows = server.tasks(status=status or None, batch=batch or None, name=name, limit=limit, reverse=newest or None)
-    show(rows, COLUMNS + MORE if long else COLUMNS, json=json, header=not no_header, long=long)
+        if ndjson:
+            filters = {"q": text, "status": status or None, "batch": batch or None, "name": name}
+            lines(choosing.rows(server, limit, newest, **filters), "scitq.tasks/1")
+            return
+        rows = server.tasks(
+            q=text, status=status or None, batch=batch or None, name=name, limit=limit, reverse=newest or None
+        )
+        if text is not None and not rows and (slip := choosing.slip(server, text)):
+            program.say("scitq-manage", f"no task matches {text!r}{slip}")
+    show(rows, COLUMNS + MORE if long else COLUMNS, json=json, header=not no_header, long=long, schema="scitq.tasks/1")
 
 
 @app.command("show")
-def task_show(context: typer.Context, id: Id = None, name: Name = None, json: AsJson = False) -> None:
+def task_show(
+    context: typer.Context, which: Which = None, id: Id = None, name: Name = None, json: AsJson = False
+) -> None:
     """Show everything about one task."""
     with connect(context) as server:
-        task = server.task_get(selecting.task(server, id, name))
+        task = server.task_get(selecting.task(server, id, name, which))
     if json:
-        dump(task)
+        dump(task, "scitq.task/1")
         return
     width = max(map(len, task))
     for field, value in task.items():
@@ -92,46 +106,86 @@ def task_update(
 
 
 @app.command("relaunch")
-def task_relaunch(context: typer.Context, id: Ids = None, name: Name = None) -> None:
+def task_relaunch(
+    context: typer.Context, which: Which = None, id: Ids = None, name: Name = None, dry_run: DryRun = False,
+    yes: Yes = False, json: AsJson = False,
+) -> None:  # fmt: skip
     """Queue tasks again that have ended; one that runs is taken back first."""
     with connect(context) as server:
-        ids = selecting.tasks(server, id, name)
-        if len(ids) == 1 and server.task_get(ids[0])["status"] == "pending":
+        ids = selecting.tasks(server, id, name, which)
+        if len(ids) == 1 and not (json or dry_run) and server.task_get(ids[0])["status"] == "pending":
             print("This task is already in queue")
             return
-        _act(server, "relaunch", ids)
+        act(server, "relaunch", ids, dry_run=dry_run, yes=yes, tell=bool(which), json=json)
 
 
 @app.command("delete")
-def task_delete(context: typer.Context, id: Ids = None, name: Name = None) -> None:
+def task_delete(
+    context: typer.Context, which: Which = None, id: Ids = None, name: Name = None, dry_run: DryRun = False,
+    yes: Yes = False, json: AsJson = False,
+) -> None:  # fmt: skip
     """Delete tasks; what they did stays in the log."""
     with connect(context) as server:
-        _act(server, "delete", selecting.tasks(server, id, name))
+        act(
+            server,
+            "delete",
+            selecting.tasks(server, id, name, which),
+            dry_run=dry_run,
+            yes=yes,
+            tell=bool(which),
+            json=json,
+        )
 
 
 @app.command("pause")
-def task_pause(context: typer.Context, id: Ids = None, name: Name = None) -> None:
+def task_pause(
+    context: typer.Context, which: Which = None, id: Ids = None, name: Name = None, dry_run: DryRun = False,
+    yes: Yes = False, json: AsJson = False,
+) -> None:  # fmt: skip
     """Hold tasks where they stand."""
     with connect(context) as server:
-        _act(server, "pause", selecting.tasks(server, id, name))
+        act(
+            server,
+            "pause",
+            selecting.tasks(server, id, name, which),
+            dry_run=dry_run,
+            yes=yes,
+            tell=bool(which),
+            json=json,
+        )
 
 
 @app.command("resume")
-def task_resume(context: typer.Context, id: Ids = None, name: Name = None) -> None:
+def task_resume(
+    context: typer.Context, which: Which = None, id: Ids = None, name: Name = None, dry_run: DryRun = False,
+    yes: Yes = False, json: AsJson = False,
+) -> None:  # fmt: skip
     """Let paused tasks go on."""
     with connect(context) as server:
-        _act(server, "resume", selecting.tasks(server, id, name))
+        act(
+            server,
+            "resume",
+            selecting.tasks(server, id, name, which),
+            dry_run=dry_run,
+            yes=yes,
+            tell=bool(which),
+            json=json,
+        )
 
 
 @app.command("release")
-def task_release(context: typer.Context, id: Ids = None, name: Name = None) -> None:
+def task_release(
+    context: typer.Context, which: Which = None, id: Ids = None, name: Name = None, dry_run: DryRun = False,
+    yes: Yes = False, json: AsJson = False,
+) -> None:  # fmt: skip
     """Let waiting tasks run, whatever they require."""
     with connect(context) as server:
-        _act(server, "release", selecting.tasks(server, id, name))
-
-
-def _act(server: Any, action: Any, ids: list[int]) -> None:
-    refused: dict[int, str] = server.tasks_action(action, ids)
-    if refused:
-        first = next(iter(refused.values()))
-        raise Rejected(first if len(refused) == 1 else f"{len(refused)} were refused, as: {first}")
+        act(
+            server,
+            "release",
+            selecting.tasks(server, id, name, which),
+            dry_run=dry_run,
+            yes=yes,
+            tell=bool(which),
+            json=json,
+        )

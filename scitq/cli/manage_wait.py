@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from scitq.cli import program
+from scitq.cli.choosing import Which
 from scitq.cli.client import connect
 from scitq.cli.manage_output import Batch, chosen
 from scitq.cli.selecting import Ids, Name
@@ -23,6 +24,7 @@ Within = Annotated[float | None, typer.Option("--within", min=0, metavar="SECOND
 
 def task_wait(
     context: typer.Context,
+    which: Which = None,
     id: Ids = None,
     name: Name = None,
     batch: Batch = None,
@@ -35,7 +37,7 @@ def task_wait(
     if retry and within is not None:
         raise typer.BadParameter("what is relaunched is waited for to its end", param_hint="'--retry' / '--within'")
     with connect(context) as server:
-        ids = chosen(server, id, name, batch)
+        ids = chosen(server, id, name, batch, which)
         try:
             if retry:
                 server.join(ids, retry, on_progress=not quiet)
@@ -44,7 +46,7 @@ def task_wait(
             program.say(NAME, "the tasks go on without us; the same command waits for them again")
             raise
         if json:
-            dump({str(task): status for task, status in statuses.items()})
+            dump({"statuses": {str(task): status for task, status in statuses.items()}}, "scitq.statuses/1")
         else:
             print(_told(statuses))
         if any(status != "succeeded" for status in statuses.values()):

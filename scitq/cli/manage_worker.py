@@ -7,6 +7,8 @@ from typing import Annotated
 import typer
 
 from scitq.cli import program, selecting
+from scitq.cli.acting import DryRun, Yes, agreed
+from scitq.cli.choosing import WhichWorkers
 from scitq.cli.client import connect
 from scitq.cli.invite import Ttl, invite
 from scitq.cli.selecting import Id, Name
@@ -30,12 +32,15 @@ def worker_list(
     """List workers."""
     with connect(context) as server:
         rows = server.workers(batch=batch, status=status)
-    show(rows, COLUMNS + MORE if long else COLUMNS, json=json, header=not no_header, long=long)
+    show(
+        rows, COLUMNS + MORE if long else COLUMNS, json=json, header=not no_header, long=long, schema="scitq.workers/1"
+    )
 
 
 @app.command("update")
 def worker_update(
     context: typer.Context,
+    which: WhichWorkers = None,
     id: Id = None,
     name: Name = None,
     status: Annotated[str | None, typer.Option("-S", "--status", help="running or paused.")] = None,
@@ -43,24 +48,26 @@ def worker_update(
     concurrency: Annotated[int | None, typer.Option("-C", "--concurrency", min=0, help="Tasks at a time.")] = None,
     prefetch: Annotated[int | None, typer.Option("-p", "--prefetch", min=0, help="Tasks held ready.")] = None,
 ) -> None:
-    """Change a worker."""
+    """Change workers."""
     if status is None and not batch and concurrency is None and prefetch is None:
         raise typer.BadParameter("say what to change: -S, -b, -C or -p")
     with connect(context) as server:
-        server.worker_update(
-            selecting.worker(server, id, name),
-            status=status,
-            batches=batch or None,
-            concurrency=concurrency,
-            prefetch=prefetch,
-        )
+        for one in selecting.workers(server, id, name, which):
+            server.worker_update(one, status=status, batches=batch or None, concurrency=concurrency, prefetch=prefetch)
 
 
 @app.command("delete")
-def worker_delete(context: typer.Context, id: Id = None, name: Name = None) -> None:
-    """Take a worker off the list; what it holds goes back to the queue."""
+def worker_delete(
+    context: typer.Context, which: WhichWorkers = None, id: Id = None, name: Name = None, dry_run: DryRun = False,
+    yes: Yes = False,
+) -> None:  # fmt: skip
+    """Take workers off the list; what they hold goes back to the queue."""
     with connect(context) as server:
-        server.worker_delete(selecting.worker(server, id, name))
+        ids = selecting.workers(server, id, name, which)
+        names = [f"  {row['worker_id']}  {row['name']}  {row['status']}" for row in server.workers(worker_id=ids)]
+        if agreed(len(ids), "worker", "deleted", dry_run=dry_run, yes=yes, show=lambda: names):
+            for one in ids:
+                server.worker_delete(one)
 
 
 @app.command("signal")

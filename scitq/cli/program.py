@@ -1,7 +1,4 @@
-"""What all commands share: help, one sentence for each error, exit codes. No server library is loaded here.
-
-Exit codes: 0 done, 1 refused or failed, 2 misused, 130 interrupted.
-"""
+"""What all commands share: help, one sentence for each error, exit codes (`exits.py`), and no library of a server."""
 
 from __future__ import annotations
 
@@ -13,10 +10,13 @@ from typing import Any, Final, NoReturn
 import typer
 from typer.core import TyperCommand
 
+from scitq.cli import exits, misuse
+from scitq.cli.texts import clean
 from scitq.errors import ScitqError
 
 HELP: Final = {"help_option_names": ["-h", "--help"]}
 SERVER_ONLY: Final = frozenset({"alembic", "psycopg2", "sqlalchemy", "starlette", "uvicorn"})
+SAID_CHARS: Final = 1_000
 
 
 def app(help: str | None = None, **more: Any) -> typer.Typer:
@@ -45,34 +45,53 @@ def run(app: typer.Typer, name: str) -> NoReturn:
     # Python has no such file when it was started with `>&-`; and what is opened next must not be taken for it.
     sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115
     sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
+    for word in sys.argv[1:]:
+        if not word.isascii() and any("\udc80" <= char <= "\udcff" for char in word):
+            say(name, f"{word!r} is no UTF-8, and texts are")
+            sys.exit(exits.MISUSED)
     try:
         try:
-            app(prog_name=name)
+            code = app(prog_name=name, standalone_mode=False)
         finally:
             sys.stdout.flush()
+    except SystemExit as end:  # typer's own way to say that nobody reads any more
+        if not isinstance(end.__context__, BrokenPipeError):
+            raise
+        _unread()
     except BrokenPipeError:
-        # Who read us has had enough. What is still to be flushed at the very end goes nowhere.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
-    except KeyboardInterrupt:
-        sys.exit(130)
+        _unread()
+    except (KeyboardInterrupt, typer.Abort):
+        sys.exit(exits.INTERRUPTED)
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in SERVER_ONLY:
             raise
         say(name, "this needs what only a server needs, and it is not installed: pip install 'scitq[server]'")
-        sys.exit(1)
+        sys.exit(exits.REFUSED)
+    except misuse.ERROR as error:
+        if misuse.is_call_for_help(error):
+            misuse.show_help(error)
+        else:
+            say(*misuse.sentence(error, name))
+        sys.exit(exits.MISUSED)
     except (ScitqError, OSError) as error:
         say(name, _in_words(error) or type(error).__name__)
-        sys.exit(1)
+        sys.exit(exits.of(error))
     except Exception as error:
         say(name, _told(error))
-        sys.exit(1)
-    sys.exit(0)
+        sys.exit(exits.REFUSED)
+    sys.exit(code if isinstance(code, int) else exits.DONE)
 
 
 def say(name: str, text: str) -> None:
     """One line on stderr."""
-    print(f"{name}: " + " ".join(text.split()), file=sys.stderr)
+    line = clean(" ".join(text.split()))
+    print(f"{name}: " + (line if len(line) <= SAID_CHARS else line[:SAID_CHARS] + "..."), file=sys.stderr)
+
+
+def _unread() -> NoReturn:
+    """Who read us has had enough. What is still to be flushed at the very end goes nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno() if sys.__stdout__ else 1)
+    sys.exit(exits.UNREAD)
 
 
 def _in_words(error: ScitqError | OSError) -> str:

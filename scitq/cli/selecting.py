@@ -8,7 +8,10 @@ from typing import Annotated, Any
 
 import typer
 
-from scitq.errors import Rejected
+from scitq.cli import choosing
+from scitq.domain.meant import no_such
+from scitq.domain.query import WORKERS
+from scitq.errors import NothingFound, Rejected
 
 SHOWN = 20
 
@@ -17,23 +20,51 @@ Ids = Annotated[list[int] | None, typer.Option("-i", "--id", min=1, help="The on
 Name = Annotated[str | None, typer.Option("-n", "--name", help="The one with this name.")]
 
 
-def task(server: Any, id: int | None, name: str | None) -> int:
+def task(server: Any, id: int | None, name: str | None, which: Sequence[str] | None = None) -> int:
     """The id of one task."""
-    return tasks(server, None if id is None else [id], name)[0]
+    found = tasks(server, None if id is None else [id], name, which)
+    return choosing.one(found, " ".join(which or ()))
 
 
-def tasks(server: Any, ids: Sequence[int] | None, name: str | None) -> list[int]:
+def tasks(server: Any, ids: Sequence[int] | None, name: str | None, which: Sequence[str] | None = None) -> list[int]:
     """The ids of the tasks."""
-    if _by_id(ids, name):
+    text = choosing.asked(which)
+    if text is not None and not ids and name is None:
+        if re.fullmatch(r"0*[1-9][0-9]{0,14}", text):
+            return [int(text)]  # it may be one that was deleted: that is for the server to say
+        return choosing.tasks(server, text)
+    if _by_id(ids, name, which):
         return list(ids or ())
-    return [_only(server.tasks(name=name), "task", name)]
+    return [_only(server.tasks(name=name), "task", name or "", ())]
 
 
 def worker(server: Any, id: int | None, name: str | None) -> int:
     """The id of one worker."""
-    if _by_id(None if id is None else [id], name):
+    return workers(server, id, name)[0]
+
+
+def workers(server: Any, id: int | None, name: str | None, which: Sequence[str] | None = None) -> list[int]:
+    """The ids of the workers."""
+    text = choosing.asked(which, WORKERS)
+    if text is not None and id is None and name is None:
+        return choosing.workers(server, text)
+    return [_worker(server, id, name, which)]
+
+
+def _worker(server: Any, id: int | None, name: str | None, which: Sequence[str] | None) -> int:
+    if _by_id(None if id is None else [id], name, which):
         return id or 0
-    return _only(server.workers(name=name), "worker", name)
+    found = server.workers(name=name)
+    return _only(found, "worker", name or "", () if found else [one["name"] for one in server.workers()])
+
+
+def batches(server: Any, names: Sequence[str]) -> list[str]:
+    """The names of batches, each once, if there are such: what nobody has named before is most often a slip."""
+    known = [str(one["batch"]) for one in server.batches()]
+    for name in names:
+        if name not in known:
+            raise NothingFound(no_such("batch", name, known))
+    return list(dict.fromkeys(names))
 
 
 def required(text: str) -> list[int]:
@@ -44,15 +75,16 @@ def required(text: str) -> list[int]:
     return [int(word) for word in words]
 
 
-def _by_id(ids: Sequence[int] | None, name: str | None) -> bool:
-    if bool(ids) == (name is not None):
-        raise typer.BadParameter("give one of them: the id, or the name", param_hint="'-i' / '-n'")
+def _by_id(ids: Sequence[int] | None, name: str | None, which: Sequence[str] | None) -> bool:
+    if bool(ids) == (name is not None) or which:
+        hint = "'-i' / '-n'" if which is None else "'WHICH' / '-i' / '-n'"
+        raise typer.BadParameter("give one of them: the id, or the name (or a query)", param_hint=hint)
     return bool(ids)
 
 
-def _only(found: Sequence[dict[str, Any]], kind: str, name: str | None) -> int:
+def _only(found: Sequence[dict[str, Any]], kind: str, name: str, known: Sequence[str]) -> int:
     if not found:
-        raise Rejected(f"there is no {kind} called {name!r}")
+        raise NothingFound(no_such(kind, name, known))
     ids = [int(one[f"{kind}_id"]) for one in found]
     if len(ids) > 1:
         listed = ", ".join(map(str, ids[:SHOWN])) + (" and more" if len(ids) > SHOWN else "")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any, Final
 
@@ -19,6 +19,7 @@ TEXTS: Final = frozenset({"command", "name", "batch", "workers", "blocked_by", "
 FIRST_TO_GO: Final = ("modification_date", "creation_date", "status_date")
 
 AsJson = Annotated[bool, typer.Option("--json", help="JSON, with everything the server says.")]
+AsLines = Annotated[bool, typer.Option("--ndjson", help="JSON, each row on a line of its own, as it comes.")]
 NoHeaders = Annotated[bool, typer.Option("-H", "--no-header", help="Without the line of headings.")]
 Long = Annotated[bool, typer.Option("-L", "--long", help="All columns, and nothing cut off.")]
 
@@ -32,10 +33,11 @@ def show(
     json: bool = False,
     header: bool = True,
     long: bool = False,
+    schema: str = "",
 ) -> None:
     """Print rows. `columns` are the keys that people are shown; JSON has them all."""
     if json:
-        dump(rows)
+        dump({"rows": rows}, schema)
         return
     right = [_is_number(rows, column) for column in columns]
     if sys.stdout.isatty():
@@ -44,10 +46,18 @@ def show(
         _lines([[cell(row.get(column), long) for column in columns] for row in rows], columns, right, header)
 
 
-def dump(content: Any) -> None:
-    """JSON, as the server gives it."""
+def dump(content: Mapping[str, Any], schema: str) -> None:
+    """JSON, as the server gives it, under the name and the version of its form."""
     sys.stdout.flush()
-    sys.stdout.buffer.write(orjson.dumps(content, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+    named = {"schema": schema, **content}
+    sys.stdout.buffer.write(orjson.dumps(named, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+
+
+def lines(rows: Iterable[Mapping[str, Any]], schema: str) -> None:
+    """Each row as JSON on a line of its own, as it comes: there may be a million."""
+    sys.stdout.flush()
+    for row in rows:
+        sys.stdout.buffer.write(orjson.dumps({"schema": schema, **row}, option=orjson.OPT_APPEND_NEWLINE))
 
 
 def cell(value: Any, long: bool) -> str:

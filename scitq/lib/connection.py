@@ -23,6 +23,7 @@ from scitq.errors import ServerError, Unreachable
 from scitq.lib.answers import TRY_AGAIN, Told, passes
 from scitq.lib.line import Crew, Line, Outgoing, Stream
 from scitq.lib.patience import LOOK_S, Attempts, Away, Seen
+from scitq.lib.shapes import encoded
 
 log = logging.getLogger(__name__)
 
@@ -93,7 +94,7 @@ class Connection:
         `wait_s`: for no longer than that, where `get_timeout` is more.
         """
         limit = _least(self.get_timeout, wait_s)
-        content = None if body is None else orjson.dumps(body)
+        content = None if body is None else encoded(body)
         began, pause = time.monotonic(), 0.01
         while True:
             wanted = self._seen.position
@@ -112,7 +113,7 @@ class Connection:
         self, method: str, path: str, body: Any = None, *, key: str | None = None, timeout: float | None = None
     ) -> Answer:
         """POST, PUT or DELETE, once, however often it has to be sent. `body` may be bytes of JSON."""
-        content = body if body is None or isinstance(body, bytes) else orjson.dumps(body)
+        content = body if body is None or isinstance(body, bytes) else encoded(body)
         headers = {"Idempotency-Key": key or uuid.uuid4().hex}
         answer = await self._send(method, path, content, headers, self.put_timeout if timeout is None else timeout)
         reached = _position(answer)

@@ -8,6 +8,9 @@ from functools import lru_cache
 from types import SimpleNamespace
 from typing import Any, Final, Literal
 
+import orjson
+
+from scitq.errors import Malformed
 from scitq.lib.things import Row, Rows
 
 Style = Literal["dict", "object"]
@@ -56,6 +59,14 @@ def _date(text: str) -> datetime | str:
         return datetime.fromisoformat(text)
     except ValueError:  # a key that is called so by somebody else
         return text
+
+
+def encoded(body: Any) -> bytes:
+    """What is sent, as JSON."""
+    try:
+        return orjson.dumps(body)
+    except TypeError as error:  # half a character, a number of 40 digits, an object of somebody's own
+        raise Malformed(f"that cannot be sent: {str(error)[:200]}") from error
 
 
 def given(**fields: Any) -> dict[str, Any]:

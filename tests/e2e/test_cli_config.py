@@ -82,23 +82,23 @@ def test_notes_go_to_stderr(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"\0\xff", b"SCITQ_PROT=1", b"x" * 100_000, CANARY.encode(), b"SCITQ_AUTH=canary"])
-def test_a_bad_file_is_one_sentence_and_exit_1(tmp_path: Path, content: bytes) -> None:
+def test_a_bad_file_is_one_sentence_and_exit_2(tmp_path: Path, content: bytes) -> None:
     configure(tmp_path, content)
     for verb in (("config", "show"), ("db", "check")):
         done = run(tmp_path, *verb)
-        assert done.returncode == 1 and not done.stdout
+        assert done.returncode == 2 and not done.stdout
         assert len(done.stderr.splitlines()) == 1 and done.stderr.startswith("scitq-manage: ")
 
 
 @pytest.mark.parametrize("name", SECRETS)
 def test_a_bad_secret_is_refused_without_showing_it(tmp_path: Path, name: str) -> None:
     done = run(tmp_path, "config", "show", **{name: f"bad: {CANARY} @"})
-    assert done.returncode == 1 and done.stderr.startswith(f"scitq-manage: {name} (environment) must be ")
+    assert done.returncode == 2 and done.stderr.startswith(f"scitq-manage: {name} (environment) must be ")
 
 
 def test_the_address_of_a_store_is_not_shown_when_it_is_wrong(tmp_path: Path) -> None:
     done = run(tmp_path, "db", "check", "--store", f"postgresql://u:{CANARY}@h:port/db")
-    assert done.returncode == 1 and "no address of a database" in done.stderr
+    assert done.returncode == 2 and "no address of a database" in done.stderr
 
 
 def test_the_store_of_the_configuration_is_the_one_that_is_used(tmp_path: Path) -> None:
@@ -118,4 +118,4 @@ def test_there_is_help(tmp_path: Path, arguments: tuple[str, ...]) -> None:
 )
 def test_bad_use_exits_with_2(tmp_path: Path, arguments: tuple[str, ...]) -> None:
     done = run(tmp_path, *arguments)
-    assert done.returncode == 2 and not done.stdout and "Error" in done.stderr
+    assert done.returncode == 2 and not done.stdout and " -h)" in done.stderr

@@ -115,21 +115,21 @@ def test_a_test_sends_nothing(system: Embedded) -> None:
 )  # fmt: skip
 def test_bad_use_exits_with_2_and_sends_nothing(system: Embedded, words: tuple[str, ...]) -> None:
     done = launch(system, *words)
-    assert done.returncode == 2 and not done.stdout and "Usage" in done.stderr and "Error" in done.stderr
+    assert done.returncode == 2 and not done.stdout and " -h)" in done.stderr
 
 
 @pytest.mark.parametrize(
-    ("words", "says"),
+    ("words", "code", "says"),
     [
-        (("-R", "99999999", "true"), "99999999"),
-        (("-b", "a/b", "true"), "batch"),
-        (("-s", "127.0.0.1:9", "true"), "no scitq server answers at http://127.0.0.1:9"),
-        (("-s", "not a host", "true"), "SCITQ_SERVER"),
+        (("-R", "99999999", "true"), 1, "99999999"),
+        (("-b", "a/b", "true"), 2, "batch"),
+        (("-s", "127.0.0.1:9", "true"), 4, "no scitq server answers at http://127.0.0.1:9"),
+        (("-s", "not a host", "true"), 2, "SCITQ_SERVER"),
     ],
 )
-def test_a_refusal_is_one_sentence_and_exit_1(system: Embedded, words: tuple[str, ...], says: str) -> None:
+def test_a_refusal_is_one_sentence(system: Embedded, words: tuple[str, ...], code: int, says: str) -> None:
     done = launch(system, *words)
-    assert done.returncode == 1 and not done.stdout
+    assert done.returncode == code and not done.stdout
     assert says in done.stderr and len(done.stderr.splitlines()) == 1 and done.stderr.startswith("scitq-launch: ")
 
 
@@ -180,4 +180,4 @@ def test_who_reads_no_further_ends_it_quietly(system: Embedded) -> None:
     assert process.stderr is not None
     said = process.stderr.read().decode()
     process.stderr.close()
-    assert process.wait(60) == 1 and "Traceback" not in said and "Exception" not in said
+    assert process.wait(60) == 141 and "Traceback" not in said and "Exception" not in said

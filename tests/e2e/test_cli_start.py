@@ -66,7 +66,7 @@ def test_a_port_or_a_folder_that_is_taken_is_one_sentence(system: Embedded, tmp_
 )  # fmt: skip
 def test_bad_use_exits_with_2(tmp_path: Path, words: tuple[str, ...]) -> None:
     done = run(Machine(tmp_path), *words)
-    assert done.returncode == 2 and not done.stdout and "Usage" in done.stderr and "Error" in done.stderr
+    assert done.returncode == 2 and not done.stdout and " -h)" in done.stderr
     assert not (tmp_path / "data").exists()
 
 

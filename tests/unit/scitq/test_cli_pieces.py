@@ -170,7 +170,7 @@ from scitq.cli import {program}
 try:
     {program}.main()
 except SystemExit as end:
-    assert end.code == 1, end.code
+    assert end.code == 4, end.code
 loaded = sorted(set({SERVER_ONLY!r}) & set(sys.modules))
 assert not loaded, loaded
 """
