@@ -224,11 +224,13 @@ def test_several_are_followed_line_by_line_under_their_names(system: Embedded, c
         out, err = process.communicate(timeout=60)
     assert process.returncode == 0
     a, b = (f"{id} {name}" for id, name in zip(ids, "ab", strict=True))
-    assert sorted(out.splitlines()) == sorted([f"{a} | a", f"{b} | b", f"{b} | b"])
+    wide = len(b)  # what stands before the bar is as wide as the widest of them
+    assert sorted(out.splitlines()) == sorted([f"{a:{wide}} | a", f"{b} | b", f"{b} | b"])
     assert set(err.splitlines()) == {f"{b}: attempt 2 begins", f"{a}: it has succeeded", f"{b}: it has succeeded"}
-    assert said(system, "task", "output", "-b", "several", "--tail", "1").splitlines() == [f"{a} | a", f"{b} | b"]
+    ends = said(system, "task", "output", "-b", "several", "--tail", "1").splitlines()
+    assert ends == [f"{a:{wide}} | a", f"{b} | b"]
     assert said(system, "task", "wait", "-b", "several") == "2 tasks: 2 succeeded\n"
-    assert "there is no task in 'nowhere'" in refused(system, "task", "wait", "-b", "nowhere")
+    assert "there is no task in 'nowhere'" in refused(system, "task", "wait", "-b", "nowhere", code=3)
 
 
 def test_executions_are_listed_the_newest_first(system: Embedded, client: Client) -> None:

@@ -130,7 +130,7 @@ main.main()
 def test_one_program_has_all_the_others(tmp_path: Path) -> None:
     help = run(Machine(tmp_path), "--help").stdout
     assert re.findall(r"^  ([a-z]+)  ", help.partition("Commands:")[2], re.M) == [
-        "up", "server", "launch", "worker", "manage", "config",
+        "up", "server", "launch", "explain", "worker", "manage", "config", "completion",
     ]  # fmt: skip
     for words in (
         ("up",),
@@ -140,6 +140,8 @@ def test_one_program_has_all_the_others(tmp_path: Path) -> None:
         ("worker", "invite"),
         ("manage", "task"),
         ("config",),
+        ("completion",),
+        ("explain",),
     ):
         assert "Usage" in run(Machine(tmp_path), *words, "-h").stdout
 
