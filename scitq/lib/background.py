@@ -22,7 +22,7 @@ from weakref import WeakSet
 
 import orjson
 
-from scitq.errors import Malformed, NotAllowed, NotSent, ScitqError, ServerError, Unreachable
+from scitq.errors import Malformed, NotAllowed, NotSent, ServerError, Unreachable
 from scitq.lib.blocking import BlockingLine
 from scitq.lib.calling import Handle, at_once
 from scitq.lib.line import Ends
@@ -84,17 +84,23 @@ class SendsLater(Verbs):
 
     def flush(self, timeout: float | None = None) -> None:
         """Wait until everything so far is through; NotSent when it is not after so many seconds."""
-        if not self._outbox.empty(timeout):
+        self._in_its_process()
+        if not self._outbox.through(timeout):
             raise NotSent(f"after {timeout:g} s {self._what_is_left()}", self.waiting)
 
     def close(self, timeout: float | None = CLOSE_S) -> None:
         """Wait for what is on its way, and send nothing more. NotSent if something is lost; a spool keeps it."""
+        if self._process != os.getpid():
+            return  # in a process that was forked off: all of it is the parent's, which goes on
         began = time.monotonic()
-        self._outbox.empty(timeout)
-        left = self._outbox.close()
+        self._outbox.through(timeout)
+        self._outbox.close()
         self._own_line.stop.set()
-        if self._thread is not None:
+        if self._thread is None:
+            at_once(self._own_line.close())
+        else:
             self._thread.join(None if timeout is None else max(1.0, timeout - (time.monotonic() - began)))
+        left = [letter for letter in self._outbox.left() if not letter.handle.is_taken_back()]
         sentence = f"{self._what_is_left(len(left))}{self._where_it_stays()}"
         for letter in left:
             letter.handle.fail(NotSent(sentence, len(left)))
@@ -148,13 +154,21 @@ class SendsLater(Verbs):
         return self._post("POST", "/tasks/bulk", found[0].body, lambda content: content["task_ids"])
 
     def _post(self, method: str, path: str, data: Any, made: Callable[[Any], Any]) -> Handle[Any]:
-        if self._process != os.getpid():
-            raise NotSent("a sender works in the process that made it: make one after the fork")
+        self._in_its_process()
         body = data if isinstance(data, bytes) else b"" if data is None else orjson.dumps(data)
         awaiting = _Awaiting(uuid.uuid4().hex, made)
         self._outbox.put(Letter(awaiting.handle.key, method, path, body, awaiting), self._wait_s)
+        awaiting.handle.add_done_callback(self._if_taken_back)
         self._start()
         return awaiting.handle
+
+    def _in_its_process(self) -> None:
+        if self._process != os.getpid():
+            raise NotSent("a sender works in the process that made it: make one after the fork")
+
+    def _if_taken_back(self, handle: Any) -> None:
+        if handle.cancelled():
+            self._outbox.taken_back(handle.key)
 
     def _start(self) -> None:
         with self._starting:
@@ -182,10 +196,16 @@ class SendsLater(Verbs):
                 keep = True
                 self._failed(letter, error)
             except ServerError as error:
+                keep = not 400 <= error.status < 500  # it has stumbled, or something between us and it has answered
+                self._failed(letter, error)
+            except _Stopped:
+                raise
+            except Exception as error:  # the outermost loop: what nobody has foreseen of one is not the others' end
+                keep = True
                 self._failed(letter, error)
         self._outbox.done(keep=keep)
 
-    def _failed(self, letter: Letter[_Awaiting], error: ScitqError) -> None:
+    def _failed(self, letter: Letter[_Awaiting], error: Exception) -> None:
         log.warning("what was sent in the background was refused: %s %s: %s", letter.method, letter.path, error)
         letter.handle.fail(error)
 
@@ -216,12 +236,14 @@ class _Awaiting:
         else:
             self._settle(self.handle.set_result, result)
 
-    def fail(self, error: ScitqError) -> None:
-        if self.handle.running() or self.handle.set_running_or_notify_cancel():
-            self._settle(self.handle.set_exception, error)
+    def fail(self, error: Exception) -> None:
+        self._settle(self.handle.set_exception, error)
+
+    def is_taken_back(self) -> bool:
+        return self.handle.cancelled()
 
     def _settle(self, how: Callable[[Any], None], outcome: Any) -> None:
-        with suppress(InvalidStateError):  # the sender was closed at this moment, and has said so
+        with suppress(InvalidStateError):  # it was taken back, or the sender was closed at this moment and has said so
             how(outcome)
 
 

@@ -48,7 +48,8 @@ class BlockingLine:
             yield Threads(pool)
 
     async def close(self) -> None:
-        self._client.close()
+        if self._process == os.getpid():  # else it is the parent's, and perhaps locked for ever in this process
+            self._client.close()
 
     def _here(self) -> httpx.Client:
         """The client of this process: two that share a connection would get each other's answers."""

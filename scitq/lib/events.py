@@ -107,7 +107,17 @@ async def _frames(pieces: AsyncIterator[bytes]) -> AsyncIterator[list[Event]]:
         for frame in whole:
             data = [line[5:].lstrip(b" ") for line in frame.split(b"\n") if line.startswith(b"data:")]
             if data:
-                content = orjson.loads(b"\n".join(data))
-                found.extend(content if isinstance(content, list) else [content])
+                found.extend(_events(b"\n".join(data)))
         if found or whole:
             yield found
+
+
+def _events(text: bytes) -> list[Event]:
+    try:
+        content = orjson.loads(text)
+        events: list[Event] = content if isinstance(content, list) else [content]
+        if all(isinstance(event["position"], int) for event in events):
+            return events
+    except (orjson.JSONDecodeError, LookupError, TypeError):
+        pass
+    raise ServerError(200, "what came is not an event of the log: is it a scitq server?")

@@ -48,7 +48,7 @@ class LoopingLine:
             await tasks.end()
 
     async def close(self) -> None:
-        if self._client is not None:
+        if self._client is not None and self._loop is asyncio.get_running_loop():  # else they ended with their loop
             await self._client.aclose()
 
     def _here(self) -> httpx.AsyncClient:
@@ -72,6 +72,8 @@ class Tasks:
         return job
 
     async def end(self) -> None:
+        for job in self._all:
+            job.task.cancel()
         for job in self._all:
             await job.settled(drop=True)
 

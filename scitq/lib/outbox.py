@@ -1,34 +1,22 @@
-"""Requests that wait to be sent, in order: so many bytes of them in memory, and, where it is wished, in a folder too.
-
-    <folder>/<name>.waiting       {"url": …}, then {"key", "method", "path"} TAB body for each, {"done": key} when it is
-             <name>.lock          held by the process that sends them
-
-What a process leaves there is taken over by the next one that sends to the same server. Each request keeps its key, by
-which the server knows it again: however often it is sent, it is done once.
-"""
+"""Requests that wait to be sent, in order: so many bytes of them in memory and, where wished, in a folder too."""
 
 from __future__ import annotations
 
-import fcntl
-import os
-import time
-import uuid
+import logging
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from threading import Condition
-from typing import Any, Final, Generic, NamedTuple, TypeVar
-
-import orjson
+from typing import Final, Generic, NamedTuple, TypeVar
 
 from scitq.errors import AgentError, NotSent, QueueFull
-from scitq.journal import Journal
+from scitq.lib.patience import renew_locks_of
+from scitq.lib.spooling import SpoolFile
+
+log = logging.getLogger(__name__)
 
 OVERHEAD_BYTES: Final = 500
 """Of each request, beside its body."""
-COMPACT_BYTES: Final = 4 * 1024 * 1024
-"""How far the file grows before it is begun anew, once nothing waits."""
-WAITING, LOCK = ".waiting", ".lock"
 
 H = TypeVar("H")
 
@@ -55,10 +43,11 @@ class Outbox(Generic[H]):
         self._letters: deque[Letter[H]] = deque()
         self._changed = Condition()
         self._closed = False
+        self._taken = self._through = 0  # so many, ever
         self._spool = None if folder is None else SpoolFile(folder, url)
         for key, method, path, body in self._spool.left if self._spool else ():
-            self._letters.append(Letter(key, method, path, body, new_handle(key)))
-            self._bytes += self._letters[-1].size
+            self._take(Letter(key, method, path, body, new_handle(key)))
+        renew_locks_of(self)
 
     def __len__(self) -> int:
         return len(self._letters)
@@ -76,11 +65,21 @@ class Outbox(Generic[H]):
                 )
             if self._closed:
                 raise NotSent("this sender is closed: make another one")
-            if self._spool is not None:
-                self._spool.add(letter)
-            self._letters.append(letter)
-            self._bytes += letter.size
+            spool = self._spool
+            if spool is not None:
+                spool.add(letter.key, letter.method, letter.path, letter.body)
+            self._take(letter)
             self._changed.notify_all()
+        if spool is not None:
+            try:
+                spool.sync()
+            except AgentError as error:  # it is on its way all the same: nobody must send it a second time
+                log.warning("what was sent in the background just now would not survive a power cut: %s", error)
+
+    def _take(self, letter: Letter[H]) -> None:
+        self._letters.append(letter)
+        self._bytes += letter.size
+        self._taken += 1
 
     def _has_room(self, letter: Letter[H]) -> bool:
         return self._bytes + letter.size <= self._most_bytes
@@ -96,113 +95,50 @@ class Outbox(Generic[H]):
         with self._changed:
             letter = self._letters.popleft()
             self._bytes -= letter.size
-            if self._spool is not None and not keep:
-                self._spool.forget(letter.key)
+            self._through += 1
             self._changed.notify_all()
+            if not keep:
+                self._forget(letter.key)
 
-    def empty(self, wait_s: float | None) -> bool:
+    def taken_back(self, key: str) -> None:
+        """It is not to be sent, by the next process neither. It still stands in line."""
         with self._changed:
-            return self._changed.wait_for(lambda: not self._letters, wait_s)
+            self._forget(key)
 
-    def close(self) -> list[Letter[H]]:
-        """Take nothing any more; what is left."""
+    def _forget(self, key: str) -> None:
+        try:
+            if self._spool is not None:
+                self._spool.forget(key)
+        except AgentError as error:  # the next process asks again, and is told what became of it
+            log.warning("what is through in the background could not be noted: %s", error)
+
+    def through(self, wait_s: float | None) -> bool:
+        """Wait until all that was put in until now is through."""
+        with self._changed:
+            until = self._taken
+            return self._changed.wait_for(lambda: self._through >= until, wait_s)
+
+    def close(self) -> None:
+        """Take nothing any more, and give nothing out."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
+
+    def left(self) -> list[Letter[H]]:
+        """What is not through."""
+        with self._changed:
             return list(self._letters)
 
     def put_away(self) -> None:
         """After `close`, when nobody sends any more: leave in the folder what is left, and nothing if nothing is."""
         with self._changed:
-            if self._spool is not None:
-                self._spool.close()
-                self._spool = None
+            spool, self._spool = self._spool, None
+            if spool is not None:
+                spool.close()
 
-
-class SpoolFile:
-    """The file of one process. `left`: what it and others of the same server hold from earlier ones."""
-
-    def __init__(self, folder: Path, url: str) -> None:
-        try:
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._lock, path = _own(folder)
-            self._journal = Journal(str(path))
-            self._open: set[str] = set()
-            self.left: list[tuple[str, str, str, bytes]] = []
-            self._header = orjson.dumps({"url": url, "since": int(time.time())})
-            self._journal.append(self._header)
-            for other in sorted(folder.glob("*" + WAITING), key=lambda path: path.stat().st_mtime_ns):
-                if other != path:
-                    self._take_over(other, url)
-        except OSError as error:
-            raise AgentError(f"the folder {folder} cannot be used: {error.strerror}") from error
-
-    def add(self, letter: Letter[Any]) -> None:
-        self._write(letter.key, letter.method, letter.path, letter.body)
-
-    def forget(self, key: str) -> None:
-        self._open.discard(key)
-        if not self._open and self._journal.size > COMPACT_BYTES:
-            self._journal.replace([self._header])
-        else:
-            self._journal.append(orjson.dumps({"done": key}))
-
-    def close(self) -> None:
-        self._journal.close()
-        if not self._open:
-            _remove(Path(self._journal.path))
-        os.close(self._lock)
-
-    def _write(self, key: str, method: str, path: str, body: bytes) -> None:
-        self._journal.append(orjson.dumps({"key": key, "method": method, "path": path}) + b"\t" + body)
-        self._open.add(key)
-
-    def _take_over(self, other: Path, url: str) -> None:
-        """Into our own file first: whoever is killed in between has it twice, under the same keys."""
-        lock = _locked(other)
-        if lock is None:
-            return
-        try:
-            journal = Journal(str(other))
-            journal.close()
-            if journal.left and orjson.loads(journal.left[0])["url"] != url:
-                return
-            for found in _unfinished(journal.left):
-                self._write(*found)
-                self.left.append(found)
-            _remove(other)
-        finally:
-            os.close(lock)
-
-
-def _own(folder: Path) -> tuple[int, Path]:
-    path = folder / (uuid.uuid4().hex + WAITING)
-    lock = _locked(path)
-    assert lock is not None, "nobody else knows this name"
-    return lock, path
-
-
-def _locked(path: Path) -> int | None:
-    """The lock ends with the process that holds it, whatever ended that. None: somebody holds it."""
-    lock = os.open(path.with_suffix(LOCK), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(lock)
-        return None
-    return lock
-
-
-def _remove(path: Path) -> None:
-    path.unlink(missing_ok=True)
-    path.with_suffix(LOCK).unlink(missing_ok=True)
-
-
-def _unfinished(lines: list[bytes]) -> Iterator[tuple[str, str, str, bytes]]:
-    done = {said["done"] for line in lines if b"\t" not in line and "done" in (said := orjson.loads(line))}
-    for line in lines:
-        head, tab, body = line.partition(b"\t")
-        if tab:
-            said = orjson.loads(head)
-            if said["key"] not in done:
-                yield said["key"], said["method"], said["path"], body
+    def forked(self) -> None:
+        """In the new process: what waits, and its file, are the parent's, for as long as that lives and no longer."""
+        self._changed, self._closed = Condition(), True
+        spool, self._spool = self._spool, None
+        if spool is not None:
+            spool.let_go()

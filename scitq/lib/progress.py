@@ -120,20 +120,24 @@ class Meter:
         self._ended.set()
         self._thread.join()
         if self._drawn:  # what stays on the screen is how it stood in the end
-            self._out.write(f"\r\x1b[K{self.bar(self._width())}\n" if self._draws else f"{self.line()}\n")
-            self._out.flush()
+            self._write(f"\r\x1b[K{self.bar(self._width())}\n" if self._draws else f"{self.line()}\n")
 
     def _go_on(self) -> None:
         pause = FIRST_S if self._draws else LINE_S
         while not self._ended.wait(pause):
             text = f"\r{self.bar(self._width())}\x1b[K" if self._draws else f"{self.line()}\n"
-            try:
-                self._out.write(text)
-                self._out.flush()
-            except (OSError, ValueError):  # the terminal has gone, or was closed: nobody looks any more
+            self._drawn = self._write(text)
+            if not self._drawn:
                 return
-            self._drawn = True
             pause = DRAW_S if self._draws else LINE_S
+
+    def _write(self, text: str) -> bool:
+        try:
+            self._out.write(text)
+            self._out.flush()
+        except (OSError, ValueError):  # the terminal has gone, or was closed: nobody looks any more
+            return False
+        return True
 
     def _width(self) -> int:
         try:

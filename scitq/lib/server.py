@@ -44,7 +44,7 @@ class Everything(
     ) -> Sender[TaskT, WorkerT, ExecutionT, BatchT]:
         """Who sends what changes something while you go on, also when the server is away: calls give handles.
 
-        With `spool`, a folder, what waits survives this process. When `most_bytes` wait, a call waits for room for
+        With `spool`, a folder, what waits survives this process, and a power cut. When `most_bytes` wait, a call waits for room for
         `wait_s` (None: however long it takes; in an event loop not at all), and is then refused with QueueFull.
         """
         return Sender(self, spool, most_bytes, 0.0 if isinstance(self, Awaited) else wait_s)
@@ -103,7 +103,8 @@ class Sender(SendsLater, Everything[TaskT, WorkerT, ExecutionT, BatchT], Posted)
     """Sends what changes something in the background, in order: `server.background()` makes one.
 
     Each call gives a `Handle` of its answer at once. While the server is away it is tried again, with growing pauses,
-    for ever; each request is done once. A `with` waits at its end until all of it is through.
+    for ever; each request is done once. A `with` waits at its end until all of it is through; in an event loop,
+    `async with` lets others go on meanwhile.
     """
 
     def __init__(
@@ -120,6 +121,16 @@ class Sender(SendsLater, Everything[TaskT, WorkerT, ExecutionT, BatchT], Posted)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.end(error is None)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
+        import asyncio
+
+        await asyncio.to_thread(self.end, error is None)  # half a minute, perhaps: the loop goes on
 
 
 class AsyncServer(Everything[TaskT, WorkerT, ExecutionT, BatchT], Awaited):

@@ -9,6 +9,8 @@ from collections.abc import AsyncGenerator, Callable
 from types import SimpleNamespace
 from typing import Any, Final, Self, TypedDict, TypeVar
 
+import httpx
+
 from scitq import __version__
 from scitq.config import load
 from scitq.errors import Malformed, Unreachable
@@ -57,7 +59,8 @@ class Verbs(ABC):
             raise Malformed(f"{style!r} is not a style; there are {' and '.join(STYLES)}")
         settings = load({} if url_or_host is None else {"SCITQ_SERVER": url_or_host})
         address, token = settings.server, client_token(settings)
-        headers = {"User-Agent": f"scitq/{__version__}", "Accept": "application/json"}
+        # Of httpx: where these are shown, as in a traceback with all variables, the token is not.
+        headers = httpx.Headers({"User-Agent": f"scitq/{__version__}", "Accept": "application/json"})
         if token is not None:
             headers["Authorization"] = f"Bearer {token.reveal()}"
         self._ends = Ends(

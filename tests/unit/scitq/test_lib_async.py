@@ -15,6 +15,7 @@ import pytest
 
 from scitq.errors import PartlyDone, ServerError, Unreachable
 from scitq.lib import AsyncServer, Server
+from scitq.lib.looping import LoopingLine
 from tests.unit.scitq.scripted import LOST, Asked, Said, Scripted, in_turn, serving
 from tests.unit.scitq.test_lib_waiting import World, event
 
@@ -211,3 +212,24 @@ def test_one_server_may_be_used_in_one_loop_after_the_other() -> None:
 
         for _ in range(3):
             in_a_loop(work())
+
+
+def test_what_ended_with_its_loop_can_be_closed_in_another() -> None:
+    with serving(lambda asked: Said([])) as there:
+        server = AsyncServer(there.url)
+        asyncio.run(leave(server))
+        asyncio.run(server.close())
+
+
+async def leave(server: AsyncServer[dict[str, Any]]) -> None:
+    """Without closing it; what it holds is let go of, since a forgotten connection is an error here."""
+    await server.tasks()
+    line = server._connection._line
+    assert isinstance(line, LoopingLine) and line._client is not None
+    await line._client.aclose()
+    line._client = Closed()  # type: ignore[assignment]
+
+
+class Closed:
+    async def aclose(self) -> None:
+        raise RuntimeError("Event loop is closed")

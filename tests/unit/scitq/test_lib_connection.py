@@ -100,6 +100,14 @@ def test_a_token_is_sent_and_never_shown() -> None:
         assert TOKEN not in f"{refused.value!r} {server.url} {server!r}"
 
 
+def test_a_token_is_not_shown_where_all_variables_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SCITQ_TOKEN", "s3cret-s3cret-s3cret")
+    server = Server("127.0.0.1:1")
+    options = server._ends.options()
+    assert options["headers"]["Authorization"] == "Bearer s3cret-s3cret-s3cret"
+    assert "s3cret" not in repr((server._ends, options, vars(server), vars(server._connection)))
+
+
 def test_when_nobody_is_there_the_address_and_the_remedy_are_named() -> None:
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))

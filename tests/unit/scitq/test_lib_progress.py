@@ -109,6 +109,22 @@ def test_a_terminal_keeps_the_last_state_on_a_line_of_its_own() -> None:
     assert re.search(r"\r\x1b\[K[^\n]*2/2 tasks[^\n]*\n$", out.getvalue())
 
 
+def test_a_terminal_that_goes_away_takes_nothing_else_with_it() -> None:
+    class Gone(Terminal):
+        def write(self, text: str) -> int:
+            super().write(text)
+            if "2/2" in text:
+                raise OSError(5, "Input/output error")
+            return len(text)
+
+    out = Gone()
+    with meter(2, out, Clock()) as shown:
+        shown.tell({1: "running", 2: "succeeded"})
+        eventually(lambda: "1/2" in out.getvalue(), "it is drawn")
+        shown.tell({1: "succeeded", 2: "succeeded"})
+    assert "2/2" in out.getvalue()
+
+
 def test_ctrl_c_leaves_a_clean_line_and_says_what_becomes_of_the_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
     out = Terminal()
     monkeypatch.setattr("sys.stderr", out)

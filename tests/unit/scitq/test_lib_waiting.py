@@ -103,6 +103,13 @@ def test_however_often_the_stream_breaks_each_event_comes_once_and_in_order(seed
         assert list(islice(server.events(2), len(log))) == log
 
 
+@pytest.mark.parametrize("data", [b"<html>", b"[1]", b"{}", b'{"position":"x"}', b"null"])
+def test_what_is_no_event_is_said_to_be_none(data: bytes) -> None:
+    said = Said(pieces=[b"data: %b\n\n" % data], headers=STREAM)
+    with serving(lambda asked: said) as there, pytest.raises(ServerError, match="not an event of the log"):
+        next(Server(there.url).events())
+
+
 def test_where_nothing_is_streamed_pages_are_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("scitq.lib.events.PAGE", 10)
     world = World([event(position, 1, "task-paused") for position in range(1, 46)], {})
