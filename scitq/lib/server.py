@@ -44,8 +44,9 @@ class Everything(
     ) -> Sender[TaskT, WorkerT, ExecutionT, BatchT]:
         """Who sends what changes something while you go on, also when the server is away: calls give handles.
 
-        With `spool`, a folder, what waits survives this process, and a power cut. When `most_bytes` wait, a call waits for room for
-        `wait_s` (None: however long it takes; in an event loop not at all), and is then refused with QueueFull.
+        With `spool`, a folder, what waits survives this process, and a power cut. When `most_bytes` wait, a call waits
+        for room for `wait_s` (None: however long it takes; in an event loop not at all), and is then refused with
+        QueueFull.
         """
         return Sender(self, spool, most_bytes, 0.0 if isinstance(self, Awaited) else wait_s)
 
