@@ -2,7 +2,7 @@
 
     status:failed batch:x* worker:node3 text:"out of memory"     all of these hold
     status:failed,pending  -batch:old  name:"a b"                one of them; not; a value with spaces
-    12 12-40 id:12..40  last last:10                             ids, and the newest of those that match
+    12 12-40 57  id:12..40  last last:10                         any of these ids; the newest of those that match
     since:2h ended<1d created>2026-11-20 attempts>1 priority:0..5
 
 A word alone is looked for in command and name. `*` stands for anything. What cannot be understood is refused with the
@@ -22,6 +22,8 @@ from scitq.errors import Malformed
 
 LARGEST_ID: Final = 2**48 - 1
 MOST_CHARS: Final = 10_000
+MOST_COMPARED: Final = 200
+"""So many terms, and patterns, texts and ranges in them: each is looked at with each task. Plain values are not."""
 MOST_LAST: Final = 1_000_000
 LARGEST: Final = 10**9
 UNITS_S: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
@@ -113,8 +115,9 @@ def parse(text: str, now: datetime, kind: Kind = TASKS) -> Query:
     if len(text) > MOST_CHARS:
         raise Fault(MOST_CHARS, f"a query has at most {MOST_CHARS} signs")
     terms: list[Term] = []
+    ids: list[str | Range] = []  # that stand there as they are: any of these, as people list things
     last: int | None = None
-    at = 0
+    at = compared = 0
     while (at := _skip(text, at)) < len(text):
         found = _TERM.match(text, at)
         assert found is not None  # it matches the empty text too
@@ -127,9 +130,23 @@ def parse(text: str, now: datetime, kind: Kind = TASKS) -> Query:
                 raise Fault(at + 1, "last stands there twice")
             last = term.last()
         else:
-            terms.append(term.term())
+            made = term.term()
+            if term.is_bare() and made.field == "id" and not made.negated:
+                ids += made.values
+            else:
+                terms.append(made)
+            compared += _compared(made)
+            if compared > MOST_COMPARED:
+                raise Fault(at + 1, f"a query has at most {MOST_COMPARED} terms, patterns and ranges")
         at = end
-    return Query(tuple(terms), last)
+    return Query((*((Term("id", tuple(ids)),) if ids else ()), *terms), last)
+
+
+def _compared(term: Term) -> int:
+    if term.field == "text":
+        return len(term.values)
+    many = sum(value.least != value.most if isinstance(value, Range) else ANY in value for value in term.values)
+    return max(term.field != "id" or term.negated, many)
 
 
 def _skip(text: str, at: int) -> int:
@@ -150,6 +167,9 @@ class _Typed:
 
     def is_last(self) -> bool:
         return self._field == "last" or (self._field is None and self._value == "last")
+
+    def is_bare(self) -> bool:
+        return self._field is None
 
     def last(self) -> int:
         if self._negated:
@@ -211,7 +231,7 @@ class _Typed:
             word += re.sub(r"\\(.)", r"\1", quoted, flags=re.DOTALL) if not (plain or star) else ANY if star else plain
             given = True
         words.append((word, given))
-        if any("\0" in plain for plain in (self._value,)):
+        if ANY in self._value:
             raise Fault(self._of_value, "it contains a NUL character")
         if not all(given and text for text, given in words):
             raise Fault(self._of_value, "one of the values is empty")
@@ -281,5 +301,8 @@ def matches(query: Query, read: Callable[[str], Any]) -> bool:
 def _fits(value: str | Range, found: Any) -> bool:
     if isinstance(value, Range):
         return (value.least is None or found >= value.least) and (value.most is None or found <= value.most)
-    pattern = re.compile(".*".join(map(re.escape, value.split(ANY))), re.DOTALL)
+    first, *rest = map(re.escape, value.split(ANY))
+    # What stands between two stars is taken where it comes first, once for all: trying each place takes for ever.
+    between = "".join(f"(?>.*?{part})" for part in rest[:-1])
+    pattern = re.compile(first + between + "".join(f".*{part}" for part in rest[-1:]), re.DOTALL)
     return any(pattern.fullmatch(str(one)) for one in (found if isinstance(found, (list, tuple)) else [found]))

@@ -106,7 +106,7 @@ def _wanted(term: Term, query: Query, dialect: str) -> ColumnElement[bool]:
             return or_(*(_text(text) for text in texts))
         case _:
             column = NUMBERS.get(term.field)
-            return or_(*(_within(TIMES[term.field] if column is None else column, one) for one in ranges))
+            return _one_of(TIMES[term.field] if column is None else column, ranges, dialect)
 
 
 def _standing(statuses: Collection[str]) -> ColumnElement[bool]:
@@ -174,8 +174,17 @@ def _globbed(text: str) -> str:
     return "".join(f"[{char}]" if char in "*?[" else char for char in text)
 
 
+def _one_of(column: ColumnElement[Any], ranges: list[Range], dialect: str) -> ColumnElement[bool]:
+    """Single numbers may be thousands, and travel together."""
+    single = [one.least for one in ranges if one.least is not None and one.least == one.most]
+    wide = [_within(column, one) for one in ranges if one.least is None or one.least != one.most]
+    if len(single) == 1:
+        wide.append(column == single[0])
+    elif single:
+        wide.append(reading.among(column, single, dialect))
+    return or_(*wide)
+
+
 def _within(column: ColumnElement[Any], ends: Range) -> ColumnElement[bool]:
-    if ends.least is not None and ends.least == ends.most:
-        return column == ends.least
     sides = [column >= ends.least] if ends.least is not None else []
     return and_(*sides, *([column <= ends.most] if ends.most is not None else []))

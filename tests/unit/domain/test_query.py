@@ -33,6 +33,9 @@ def ago(**time: float) -> int:
         ("memory", (Term("text", ("memory",)),)),
         ("12", (Term("id", (Range(12, 12),)),)),
         ("12-40,50", (Term("id", (Range(12, 40), Range(50, 50))),)),
+        ("12-40 57", (Term("id", (Range(12, 40), Range(57, 57))),)),
+        ("12 x 13", (Term("id", (Range(12, 12), Range(13, 13))), Term("text", ("x",)))),
+        ("12 id:10..20", (Term("id", (Range(12, 12),)), Term("id", (Range(10, 20),)))),
         ("-12", (Term("id", (Range(12, 12),), True),)),
         ("id:12..40", (Term("id", (Range(12, 40),)),)),
         ("id:12..", (Term("id", (Range(12, None),)),)),
@@ -77,12 +80,21 @@ def test_the_newest_are_a_number() -> None:
         ("last last", 6, "twice"),
         ("-last", 1, "cannot be negated"),
         ("x" * 10_001, 10_000, "at most"),
+        ("a " * 201, 401, "at most 200 terms"),
+        ("text:" + "a," * 200 + "a", 1, "at most 200 terms"),
+        ("name:" + "a*," * 200 + "a*", 1, "at most 200 terms"),
+        ("id:" + "1..," * 200 + "1..", 1, "at most 200 terms"),
     ],
 )
 def test_what_makes_no_sense_is_refused_where_it_does_not(text: str, position: int, says: str) -> None:
     with pytest.raises(Fault, match="at sign") as refused:
         parse(text, NOW)
     assert says in str(refused.value) and refused.value.position == position, str(refused.value)
+
+
+def test_plain_values_and_ids_may_be_many() -> None:
+    assert len(parse(" ".join(map(str, range(1, 2_000))), NOW).terms[0].values) == 1_999
+    assert len(parse("name:" + ",".join(f"s{number}" for number in range(1_000)), NOW).terms[0].values) == 1_000
 
 
 PIECES: Final = st.sampled_from(
@@ -109,6 +121,13 @@ def test_a_few_things_are_chosen_without_a_database() -> None:
     node = {"id": 3, "name": "node3", "status": "lost", "batch": ["a", "xy"], "text": "node3"}
     for text, wanted in (
         ("batch:x*", True), ("batch:x", False), ("status:lost,paused name:node*", True), ("-status:lost", False),
-        ("3", True), ("id:4..", False), ("name:NODE3", False),
+        ("3", True), ("id:4..", False), ("name:NODE3", False), ("name:*o*d*e*3", True), ("name:*3*o*", False),
+        ("name:n*", True), ("name:*e3", True), ("name:n*n*e3", False), ("2 3", True),
     ):  # fmt: skip
         assert matches(parse(text, NOW, WORKERS), node.__getitem__) is wanted, text
+
+
+def test_stars_are_no_way_to_stop_everything() -> None:
+    """Trying each place for each star would take longer than the world is old."""
+    node = {"name": "a" * 1_000}
+    assert not matches(parse("name:" + "*a" * 100 + "*b", NOW, WORKERS), node.__getitem__)

@@ -76,6 +76,23 @@ def test_a_query_means_what_it_says(server: Whole) -> None:
     assert found(server, "bwa", task_id=[b, c]) == [b]
 
 
+def test_as_many_as_may_be_asked_for_are_answered(server: Whole) -> None:
+    """A database refuses what is too deep or has too many parameters."""
+    a, b = server.task("one"), server.task("two")
+    for query, meant in (
+        (" ".join(map(str, range(1, 2_200))), [a, b]),
+        ("id:" + ",".join(map(str, range(b, 2_000))), [b]),
+        ("name:" + ",".join(f"s{number}" for number in range(1_500)), []),
+        ("o " * 200, [a, b]),
+        ("-x " * 200, [a, b]),
+        ("id:" + ",".join(f"{number}..{number + 1}" for number in range(b, b + 200)), [b]),
+        ("attempts:0,1,2", [a, b]),
+        ("text:" + "*a" * 4_000, []),
+    ):
+        assert found(server, query) == meant, query[:20]
+    assert server.get("/tasks/", {"q": "x" * 100_000}).status_code in (400, 422)
+
+
 def test_a_query_that_makes_no_sense_is_refused_with_its_place(server: Whole) -> None:
     for path in ("/tasks/", "/tasks/ids"):
         answer = server.get(path, {"q": "status:faild"})
