@@ -21,6 +21,7 @@ from scitq.domain.meant import hint
 from scitq.errors import Malformed
 
 LARGEST_ID: Final = 2**48 - 1
+TOO_LARGE: Final = "ids are counted from 1, one after the other: none is as large as {}"
 MOST_CHARS: Final = 10_000
 MOST_COMPARED: Final = 200
 """So many terms, and patterns, texts and ranges in them: each is looked at with each task. Plain values are not."""
@@ -249,6 +250,8 @@ class _Typed:
                 "<": Range(None, bound - 1), "<=": Range(None, bound), ">": Range(bound + 1, None),
                 ">=": Range(bound, None),
             }[self._op]  # fmt: skip
+        if re.fullmatch(r"[0-9]{16,}", text, re.ASCII) and most == LARGEST_ID:
+            raise Fault(self._of_value, TOO_LARGE.format(text[:50]))
         if _WHOLE.fullmatch(text):
             one = self._within(int(text), least, most)
             return Range(one, one)
@@ -264,6 +267,8 @@ class _Typed:
         return Range(begin, end)
 
     def _within(self, number: int, least: int, most: int) -> int:
+        if number > most == LARGEST_ID:
+            raise Fault(self._of_value, TOO_LARGE.format(number))
         if not least <= number <= most:
             raise Fault(self._of_value, f"{number} is not between {least} and {most}")
         return number

@@ -233,11 +233,15 @@ class Journal:
         after: int = 0,
         limit: int = 100,
         newest_first: bool = False,
+        before: int | None = None,
     ) -> list[Envelope]:
-        """Events by what they are about; `type` may end in `*`; times are microseconds, `until` excluded."""
+        """Events by what they are about; `type` may end in `*`; times are microseconds, `until` excluded.
+
+        `before`: only what comes before that position.
+        """
         statement = queries.chosen(
             stream=stream, stream_prefix=stream_prefix, type=type, since=since, until=until, after=after,
-            limit=limit, newest_first=newest_first,
+            limit=limit, newest_first=newest_first, before=before,
         )  # fmt: skip
         with self.database.reading() as connection:
             return queries.select(connection, statement)

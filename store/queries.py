@@ -44,6 +44,7 @@ def chosen(
     after: int,
     limit: int,
     newest_first: bool,
+    before: int | None = None,
 ) -> sa.Select[Any]:
     """The statement behind `Journal.select`."""
     column = events.c
@@ -58,6 +59,8 @@ def chosen(
         conditions.append(column.time >= since)
     if until is not None:
         conditions.append(column.time < until)
+    if before is not None:
+        conditions.append(column.position < before)
     order = column.position.desc() if newest_first else column.position
     return WHOLE.where(*conditions).order_by(order).limit(limit)
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
-from typing import Annotated, Any, Final
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Annotated, Any, Final, NamedTuple
 
 import typer
 
@@ -14,6 +14,8 @@ from scitq.errors import Rejected, ServerError
 MANY: Final = 100
 AT_ONCE: Final = 10_000
 SHOWN: Final = 10
+OF_ONE: Final = (404, 409)
+"""Refusals that are about one thing, and say nothing of the others."""
 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only tell what would be done, and to which.")]
 Yes = Annotated[bool, typer.Option("-y", "--yes", help="Do not ask, however many they are.")]
@@ -24,69 +26,136 @@ DONE: Final = {
     "release": "released",
     "relaunch": "queued again",
     "delete": "deleted",
+    "update": "changed",
 }
+KEYS: Final = {"task": "task_ids", "worker": "worker_ids", "execution": "execution_ids", "batch": "batches"}
 
 
-def act(server: Any, action: str, ids: Sequence[int], *, dry_run: bool, yes: bool, tell: bool, json: bool) -> None:
-    """Do it to tasks. `tell`: say of how many, as whoever typed a query does not know."""
-    if json and dry_run:
-        dump({"action": action, "dry_run": True, "task_ids": ids, "refused": {}}, "scitq.action/1")
+class How(NamedTuple):
+    """The wishes of whoever typed it. `tell`: say of how many, as whoever typed a query does not know."""
+
+    dry_run: bool = False
+    yes: bool = False
+    json: bool = False
+    tell: bool = False
+
+
+class Deed(NamedTuple):
+    """What is done to things of a kind. `done`: where it is more than a word; `also`: what JSON says besides."""
+
+    action: str
+    what: str
+    done: str = ""
+    also: Mapping[str, Any] = {}
+
+    def words(self) -> str:
+        return self.done or DONE[self.action]
+
+
+def act(server: Any, action: str, ids: Sequence[int], how: How) -> None:
+    """Do it to tasks, by the bulk."""
+    deed = Deed(action, "task")
+    if not agreed(deed, ids, how, show=lambda: _listed(server, ids)):
         return
-    if not agreed(len(ids), "task", DONE[action], dry_run=dry_run, yes=yes, show=lambda: _listed(server, ids)):
-        return
-    refused: dict[int, str] = {}
+    refused: dict[Any, str] = {}
     for begin in range(0, len(ids), AT_ONCE):
         part = ids[begin : begin + AT_ONCE]
         try:
             refused |= server.tasks_action(action, part)
         except ServerError as error:
-            if error.status not in (404, 409) or len(ids) <= AT_ONCE:
+            if error.status not in OF_ONE or len(ids) <= AT_ONCE:
                 raise
             refused |= dict.fromkeys(part, error.message)  # all of this part, and not of the others
         _progress(begin + len(part), len(ids))
-    done = len(ids) - len(refused)
-    if json:
-        reasons = {str(id): why for id, why in refused.items()}
-        did = [id for id in ids if id not in refused]
-        dump({"action": action, "dry_run": False, "task_ids": did, "refused": reasons}, "scitq.action/1")
-    elif tell and done:
-        print(f"{_counted(done, 'task')} {DONE[action]}")
-    if refused:
-        first = next(iter(refused.values()))
-        raise Rejected(first if len(refused) == 1 else f"{len(refused)} were refused, as: {first}")
+    _end(deed, ids, refused, how)
+
+
+def each(
+    deed: Deed,
+    things: Sequence[Any],
+    do: Callable[[Any], object],
+    how: How,
+    *,
+    show: Callable[[], Sequence[str]],
+    of: int | None = None,
+    of_what: str = "",
+    size: int = 0,
+) -> None:
+    """Do it to one thing after the other. `of`, `of_what`: how many of what else are told instead; `size`: are hit."""
+    if not agreed(deed, things, how, show=show, of=of, of_what=of_what, size=size):
+        return
+    refused: dict[Any, str] = {}
+    for thing in things:
+        try:
+            do(thing)
+        except ServerError as error:
+            if error.status not in OF_ONE or len(things) == 1:
+                raise
+            refused[thing] = error.message
+    _end(deed, things, refused, how)
 
 
 def agreed(
-    count: int,
-    what: str,
-    done: str,
+    deed: Deed,
+    things: Sequence[Any],
+    how: How,
     *,
-    dry_run: bool,
-    yes: bool,
-    show: Callable[[], Sequence[str]] | None = None,
+    show: Callable[[], Sequence[str]],
+    of: int | None = None,
+    of_what: str = "",
     size: int = 0,
 ) -> bool:
-    """Whether to go on: not in a dry run, and above a hundred only who says so. `size`: where more are hit."""
-    if dry_run:
-        print(f"{_counted(count, what)} would be {done}" + (":" if show else ""))
-        for line in show() if show else ():
+    """Whether to go on: not in a dry run, and above a hundred only who says so."""
+    count = len(things) if of is None else of
+    counted = _counted(count, of_what or deed.what)
+    if how.dry_run:
+        if how.json:
+            _as_json(deed, things, {}, dry_run=True)
+            return False
+        print(f"{counted} would be {deed.words()}:")
+        for line in show():
             print(line)
         return False
-    if max(count, size) <= MANY or yes:
+    if max(count, size) <= MANY or how.yes:
         return True
     if not sys.stdin.isatty():
-        raise Rejected(f"{_counted(count, what)} would be {done}: add --yes if that is meant, --dry-run to see which")
-    print(f"{_counted(count, what)} will be {done}. Go on? [y/N] ", end="", file=sys.stderr, flush=True)
+        raise Rejected(f"{counted} would be {deed.words()}: add --yes if that is meant, --dry-run to see which")
+    print(f"{counted} will be {deed.words()}. Go on? [y/N] ", end="", file=sys.stderr, flush=True)
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):
         raise Rejected("nothing was done")
     return True
 
 
+def listed(rows: Iterable[Sequence[Any]], count: int) -> list[str]:
+    """The first of those that are meant, each in a line."""
+    shown = ["  " + "  ".join(cell(value, False) for value in row) for row in rows]
+    return shown[:SHOWN] + ([f"  and {count - SHOWN} others"] if count > SHOWN else [])
+
+
 def _listed(server: Any, ids: Sequence[int]) -> list[str]:
     rows = server.tasks(task_id=list(ids[:SHOWN]))
-    shown = [[row["task_id"], row["status"], row["batch"], row["name"] or row["command"]] for row in rows]
-    lines = ["  " + "  ".join(cell(value, False) for value in one) for one in shown]
-    return lines + ([f"  and {len(ids) - SHOWN} others"] if len(ids) > SHOWN else [])
+    return listed(
+        [(row["task_id"], row["status"], row["batch"], row["name"] or row["command"]) for row in rows], len(ids)
+    )
+
+
+def _end(deed: Deed, things: Sequence[Any], refused: Mapping[Any, str], how: How) -> None:
+    """Tell what came of it; what was refused is an error."""
+    done = len(things) - len(refused)
+    if how.json:
+        _as_json(deed, things, refused, dry_run=False)
+    elif how.tell and done:
+        print(f"{_counted(done, deed.what)} {deed.words()}")
+    if refused:
+        first = next(iter(refused.values()))
+        raise Rejected(first if len(refused) == 1 else f"{len(refused)} were refused, as: {first}")
+
+
+def _as_json(deed: Deed, things: Sequence[Any], refused: Mapping[Any, str], *, dry_run: bool) -> None:
+    did = [thing for thing in things if thing not in refused]
+    reasons = {str(thing): why for thing, why in refused.items()}
+    content = {"action": deed.action, "dry_run": dry_run, KEYS[deed.what]: did, "refused": reasons, **deed.also}
+    dump(content, "scitq.action/1")
 
 
 def _counted(count: int, what: str) -> str:

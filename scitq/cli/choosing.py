@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from heapq import merge
+from itertools import islice
 from typing import Annotated, Any, Final
 
 import typer
 
 from scitq.domain import query
-from scitq.domain.meant import hint
+from scitq.domain.meant import hint, no_such
 from scitq.domain.query import ANY, Kind, Query
 from scitq.errors import NothingFound, Rejected
 
 AT_ONCE: Final = 10_000
-PORTION: Final = 2_000
 _HELP: Final = "Ids, ranges (12-40), last, last:10, or a query: 'status:failed batch:x* since:2h'. See docs/query.md."
 
 Which = Annotated[list[str] | None, typer.Argument(metavar="[WHICH]...", help=_HELP, show_default=False)]
@@ -41,6 +43,22 @@ def parsed(text: str, kind: Kind) -> Query:
         raise typer.BadParameter(str(fault), param_hint=f"'{text[:100]}'") from fault
 
 
+def batches(words: Sequence[str], known: Sequence[str]) -> list[str]:
+    """The batches that names mean, each once; a star stands for anything, but where a batch is called so."""
+    found: list[str] = []
+    for word in words:
+        if word in known:
+            found.append(word)
+        elif "*" in word:
+            pattern = re.compile(".*".join(map(re.escape, word.split("*"))), re.DOTALL)
+            found += (meant := [name for name in known if pattern.fullmatch(name)])
+            if not meant:
+                raise NothingFound(f"no batch is called like {word!r}")
+        else:
+            raise NothingFound(no_such("batch", word, known))
+    return list(dict.fromkeys(found))
+
+
 def tasks(server: Any, text: str) -> list[int]:
     """The ids of all tasks that a query means, however many."""
     found: list[int] = []
@@ -55,22 +73,19 @@ def tasks(server: Any, text: str) -> list[int]:
     return found
 
 
-def rows(server: Any, limit: int | None, newest: bool, **filters: Any) -> Iterator[dict[str, Any]]:
-    """Tasks, a portion at a time: what is read takes the room of one portion, however many there are."""
-    left, after = limit, None
-    while left is None or left > 0:
-        asked = PORTION if left is None else min(PORTION, left)
-        part = server.tasks(**filters, after=after, limit=asked, reverse=newest or None)
-        yield from part
-        if len(part) < asked:
-            return
-        after = part[-1]["task_id"]
-        left = None if left is None else left - len(part)
+def executions(server: Any, tasks: Sequence[int] | None, limit: int | None, **filters: Any) -> Iterator[dict[str, Any]]:
+    """Executions, of these tasks where some are given, the newest first; a page at a time, however many there are."""
+    parts: list[Sequence[int] | None] = [None]
+    if tasks is not None:
+        parts = [tasks[begin : begin + AT_ONCE] for begin in range(0, len(tasks), AT_ONCE)]
+    found = [server.iter_executions(task_id=part, limit=limit, reverse=True, **filters) for part in parts]
+    return islice(merge(*found, key=lambda row: row["execution_id"], reverse=True), limit)
 
 
-def workers(server: Any, text: str) -> list[int]:
-    """The ids of the workers that a query means."""
-    wanted, rows = parsed(text, query.WORKERS), server.workers()
+def workers(server: Any, text: str, rows: Sequence[dict[str, Any]] | None = None) -> list[int]:
+    """The ids of the workers that a query means, of these rows where some are given."""
+    wanted = parsed(text, query.WORKERS)
+    rows = server.workers() if rows is None else rows
     found = [int(row["worker_id"]) for row in rows if query.matches(wanted, _reader(row))]
     if not found:
         named = [value for value in wanted.values("name") if isinstance(value, str)]

@@ -12,6 +12,7 @@ from typing import Annotated, Final
 import typer
 
 from scitq.cli import program
+from scitq.cli.tables import AsJson, dump
 from scitq.errors import Rejected
 
 PROGRAMS: Final = ("scitq", "scitq-launch", "scitq-manage", "scitq-server", "scitq-worker")
@@ -102,7 +103,7 @@ def completion_show(shell: Which = None) -> None:
 
 
 @app.command("install")
-def completion_install(shell: Which = None) -> None:
+def completion_install(shell: Which = None, json: AsJson = False) -> None:
     """Have your shell read it at each start."""
     from scitq.cli.complete import commands
 
@@ -122,6 +123,9 @@ def completion_install(shell: Which = None) -> None:
         if line not in text.splitlines():
             with start.open("a") as to:
                 to.write(("" if not text or text.endswith("\n") else "\n") + line + "\n")
+    if json:
+        dump({"shell": shell, "file": str(file)}, "scitq.installed/1")
+        return
     print(f"Installed in {file}. It works in the next {shell} that you start; here: source {shlex.quote(str(file))}")
 
 

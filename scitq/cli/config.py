@@ -5,10 +5,10 @@ from __future__ import annotations
 import sys
 from typing import Annotated
 
-import orjson
 import typer
 
 from scitq.cli import program
+from scitq.cli.tables import AsJson, dump
 from scitq.config import Settings, load
 from scitq.config.settings import DECLARED
 from scitq.config.template import template
@@ -22,13 +22,11 @@ def config() -> None:
 
 
 @app.command("show")
-def config_show(json: Annotated[bool, typer.Option("--json", help="JSON instead of text.")] = False) -> None:
+def config_show(json: AsJson = False) -> None:
     """Show each setting with its value and its source; secrets are hidden."""
     settings = load()
     if json:
-        sys.stdout.write(
-            orjson.dumps(_as_json(settings), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE).decode()
-        )
+        dump({"settings": _as_json(settings)}, "scitq.config/1")
     elif sys.stdout.isatty():
         _table(settings)
     else:

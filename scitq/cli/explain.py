@@ -9,15 +9,21 @@ from typing import Annotated
 
 import typer
 
+from scitq.cli.tables import AsJson, dump
+
 WIDTH = 100
 
 
 def explain(
     word: Annotated[str | None, typer.Argument(metavar="WORD", help="Its word, or the name of its class.")] = None,
+    json: AsJson = False,
 ) -> None:
     """Explain what a refusal or an error means, and what to do about it; without a word, list all of them."""
     from scitq.explained import EXPLAINED, Trouble
 
+    if word is None and json:
+        dump({"rows": [one._asdict() for one in EXPLAINED.values()]}, "scitq.troubles/1")
+        return
     if word is None:
         wide = max(map(len, EXPLAINED))
         for one in EXPLAINED.values():
@@ -31,6 +37,9 @@ def explain(
         near = difflib.get_close_matches(asked, [*EXPLAINED, *by_name], 1)
         hint = f"did you mean {near[0]}?" if near else "scitq explain lists them"
         raise typer.BadParameter(f"there is no entry {word[:100]!r}: {hint}", param_hint="'WORD'")
+    if json:
+        dump(found._asdict(), "scitq.trouble/1")
+        return
     also = [f"HTTP {found.status}"] if found.status else []
     also += [f"scitq.errors.{found.error}"] if found.error else []
     print(f"{found.word} ({', '.join(also)})\n")

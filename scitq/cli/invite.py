@@ -9,21 +9,27 @@ from urllib.parse import urlsplit
 import typer
 
 from scitq.cli import program
+from scitq.cli.tables import dump
 
 UNITS_S: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
 Ttl = Annotated[str, typer.Option("--ttl", metavar="TIME", help="For how long it can be used: 30m, 1h, 7d.")]
 
 
-def invite(server: Any, ttl: str, name: str) -> None:
+def invite(server: Any, ttl: str, name: str, json: bool = False) -> None:
     """Print it. Where the address is one that only this machine knows, say so on stderr."""
     from scitq.config.values import ServerAddress
     from scitq.lib.answers import is_local
 
-    line = server.worker_invite(_seconds(ttl))
+    ttl_s = _seconds(ttl)
+    line = server.worker_invite(ttl_s)
     parts = urlsplit(server.url)
     place = parts.netloc if parts.scheme == "http" else server.url
-    print(f"scitq worker {place} CONCURRENCY --invite {line}")
+    command = f"scitq worker {place} CONCURRENCY --invite {line}"
+    if json:
+        dump({"command": command, "server": place, "invitation": line, "ttl_s": ttl_s}, "scitq.invitation/1")
+    else:
+        print(command)
     if is_local(ServerAddress(parts.hostname or "", parts.port or 0)):
         program.say(
             name,

@@ -60,6 +60,11 @@ def launch(
     """Queue a task: a command line that a worker will run."""
     text, option = _command(command, docker, option, uid, gid)
     needs = [number for given in requirements or () for number in selecting.required(given)]
+    if test and json:
+        from scitq.cli.tables import dump
+
+        dump({"command": text, "container": docker, "container_options": option}, "scitq.command/1")
+        return
     if test:
         print(f"Command that would be sent: {text}")
         return

@@ -7,9 +7,9 @@ from typing import Annotated, Final
 import typer
 
 from scitq.cli import program, selecting
-from scitq.cli.acting import DryRun, Yes, agreed
+from scitq.cli.acting import Deed, DryRun, How, Yes, each, listed
 from scitq.cli.client import connect
-from scitq.cli.tables import AsJson, Long, NoHeaders, show
+from scitq.cli.tables import AsJson, AsLines, Long, NoHeaders, show
 
 COLUMNS: Final = ("batch", "pending", "accepted", "running", "failed", "succeeded", "workers")
 MORE: Final = ("waiting", "paused", "assigned", "stopped", "tasks")
@@ -20,65 +20,94 @@ CONTINUE: Final = 18
 
 app = program.app("Batches: tasks and workers under one name.")
 
-Names = Annotated[list[str], typer.Option("-n", "--name", help="The batch; repeatable.")]
+_WHICH: Final = "Which; x* means all that begin with x."
+Which = Annotated[list[str] | None, typer.Argument(metavar="[BATCH]...", help=_WHICH, show_default=False)]
+Names = Annotated[list[str] | None, typer.Option("-n", "--name", help="The same; repeatable.")]
 Number = Annotated[int, typer.Option("-N", "--signal", min=0, max=64, help="Also send this signal to what runs.")]
 
 
 @app.command("list")
-def batch_list(context: typer.Context, no_header: NoHeaders = False, long: Long = False, json: AsJson = False) -> None:
+def batch_list(
+    context: typer.Context, no_header: NoHeaders = False, long: Long = False, json: AsJson = False,
+    ndjson: AsLines = False,
+) -> None:  # fmt: skip
     """List batches, with how many of their tasks stand how."""
     with connect(context) as server:
         rows = server.batches()
-    show(
-        rows, COLUMNS + MORE if long else COLUMNS, json=json, header=not no_header, long=long, schema="scitq.batches/1"
-    )
+    columns = COLUMNS + MORE if long else COLUMNS
+    show(rows, columns, json=json, ndjson=ndjson, header=not no_header, long=long, schema="scitq.batches/1")
 
 
 @app.command("stop")
 def batch_stop(
     context: typer.Context,
-    name: Names,
+    which: Which = None,
+    name: Names = None,
     signal: Number = 0,
     term: Annotated[bool, typer.Option("--term", help="Also ask what runs to end (15).")] = False,
     kill: Annotated[bool, typer.Option("--kill", help="Also kill what runs (9).")] = False,
     pause: Annotated[bool, typer.Option("--pause", help="Also suspend what runs (20).")] = False,
     dry_run: DryRun = False,
     yes: Yes = False,
+    json: AsJson = False,
 ) -> None:
     """Start nothing more of these batches."""
     signal = _one(signal, {TERM: term, KILL: kill, PAUSE: pause})
-    with connect(context) as server:
-        names = selecting.batches(server, name)
-        running = sum(row["running"] or 0 for row in server.batches() if row["batch"] in names) if signal else 0
-        hit = f"stopped, and {running} running tasks sent signal {signal}" if signal else "stopped"
-        if agreed(len(names), "batch", hit, dry_run=dry_run, yes=yes, size=running):
-            for one in names:
-                server.batch_stop(one, signal)
+    _switch(context, "stop", which, name, signal, How(dry_run, yes, json))
 
 
 @app.command("go")
 def batch_go(
     context: typer.Context,
-    name: Names,
+    which: Which = None,
+    name: Names = None,
     signal: Number = 0,
     cont: Annotated[bool, typer.Option("--cont", help="Also let go on what was suspended (18).")] = False,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    json: AsJson = False,
 ) -> None:
     """Let stopped batches go on."""
-    signal = _one(signal, {CONTINUE: cont})
-    with connect(context) as server:
-        for one in selecting.batches(server, name):
-            server.batch_go(one, signal)
+    _switch(context, "go", which, name, _one(signal, {CONTINUE: cont}), How(dry_run, yes, json))
 
 
 @app.command("delete")
-def batch_delete(context: typer.Context, name: Names, dry_run: DryRun = False, yes: Yes = False) -> None:
+def batch_delete(
+    context: typer.Context, which: Which = None, name: Names = None, dry_run: DryRun = False, yes: Yes = False,
+    json: AsJson = False,
+) -> None:  # fmt: skip
     """Delete all tasks of these batches."""
     with connect(context) as server:
-        names = selecting.batches(server, name)
-        count = sum(row["tasks"] or 0 for row in server.batches() if row["batch"] in names)
-        if agreed(count, "task", "deleted", dry_run=dry_run, yes=yes):
-            for one in names:
-                server.batch_delete(one)
+        rows = selecting.batches(server, name, which)
+        count = sum(row["tasks"] or 0 for row in rows)
+        each(
+            Deed("delete", "batch", "deleted", {"tasks": count}),
+            [row["batch"] for row in rows],
+            server.batch_delete,
+            How(dry_run, yes, json),
+            show=lambda: listed([(row["batch"], row["tasks"] or 0) for row in rows], len(rows)),
+            of=count,
+            of_what="task",
+        )
+
+
+def _switch(
+    context: typer.Context, action: str, which: list[str] | None, name: list[str] | None, signal: int, how: How
+) -> None:
+    with connect(context) as server:
+        rows = selecting.batches(server, name, which)
+        running = sum(row["running"] or 0 for row in rows) if signal else 0
+        done = "stopped" if action == "stop" else "let go on"
+        done += f", and {running} running tasks sent signal {signal}" if signal else ""
+        do = server.batch_stop if action == "stop" else server.batch_go
+        each(
+            Deed(action, "batch", done, {"signal": signal, "running": running} if signal else {}),
+            [row["batch"] for row in rows],
+            lambda batch: do(batch, signal),
+            how,
+            show=lambda: listed([(row["batch"],) for row in rows], len(rows)),
+            size=running,
+        )
 
 
 def _one(number: int, words: dict[int, bool]) -> int:

@@ -10,7 +10,7 @@ import typer
 
 from scitq.cli import program
 from scitq.cli.client import connect
-from scitq.cli.tables import AsJson, Long, NoHeaders, dump, show
+from scitq.cli.tables import AsJson, AsLines, Long, NoHeaders, dump, show
 from scitq.cli.texts import KEPT, clean
 from scitq.errors import Rejected
 
@@ -41,6 +41,7 @@ def parked_list(
     no_header: NoHeaders = False,
     long: Long = False,
     json: AsJson = False,
+    ndjson: AsLines = False,
 ) -> None:
     """List them: where they are from, and why they were put aside."""
     with connect(context) as server:
@@ -48,7 +49,7 @@ def parked_list(
     if json:
         dump(found, "scitq.parked/1")
         return
-    show(found["messages"], COLUMNS, header=not no_header, long=long)
+    show(found["messages"], COLUMNS, ndjson=ndjson, header=not no_header, long=long, schema="scitq.parked-message/1")
     if len(found["messages"]) == limit and found["count"] > limit:
         program.say("scitq-manage", f"{found['count']} are put aside; see others with --limit, --newest or export")
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import orjson
 import typer
@@ -19,16 +19,21 @@ from rich.text import Text
 from scitq.cli import config, program
 from scitq.cli.client import connect
 from scitq.cli.eventlog import moment, row, row_of, table
-from scitq.cli.tables import AsJson
+from scitq.cli.tables import AsJson, AsLines, dump, lines, show
 from scitq.cli.texts import clean
 from scitq.domain.envelope import Envelope
 from scitq.domain.event_json import as_json, iso
-from scitq.errors import Malformed, Rejected
+from scitq.errors import Malformed, NothingFound
 
 if TYPE_CHECKING:
     from scitq.store.journal import Journal
 
 MOST: Final = 10**18
+SHOWN: Final = 100
+PORTION: Final = 2_000
+EVENTS: Final = "scitq.events/1"
+EVENT: Final = "scitq.event/1"
+"""An event has a `schema` of its own, so it stands within."""
 
 app = program.app("The log of events.")
 
@@ -41,9 +46,13 @@ def event_list(
     since: Annotated[str | None, typer.Option(help="From this time on: 2026-11-20T18:00 (UTC), or 2h ago.")] = None,
     until: Annotated[str | None, typer.Option(help="Before this time.")] = None,
     after: Annotated[int, typer.Option(min=0, max=MOST, help="Behind this position.")] = 0,
-    limit: Annotated[int, typer.Option(min=1, max=MOST, help="At most so many.")] = 100,
+    limit: Annotated[
+        int | None,
+        typer.Option(min=1, max=MOST, help="At most so many. [default: 100; with --ndjson all]", show_default=False),
+    ] = None,
     newest: Annotated[bool, typer.Option("--newest", help="The newest first.")] = False,
     json: AsJson = False,
+    ndjson: AsLines = False,
 ) -> None:
     """List events."""
     now = datetime.now(UTC)
@@ -52,12 +61,13 @@ def event_list(
     except Malformed as error:
         raise typer.BadParameter(str(error)) from error
     with _journal(store) as journal:
-        found = journal.select(
-            stream=stream, type=type, since=begin, until=end, after=after, limit=limit, newest_first=newest
-        )
+        what = Selected(journal, {"stream": stream, "type": type, "since": begin, "until": end})
+        if ndjson:
+            lines(({"event": as_json(one)} for one in what.run(after, limit or MOST, newest)), EVENT)
+            return
+        found = list(what.run(after, limit or SHOWN, newest))
     if json:
-        for one in found:
-            sys.stdout.write(orjson.dumps(as_json(one), option=orjson.OPT_APPEND_NEWLINE).decode())
+        show(map(as_json, found), (), json=True, schema=EVENTS)
     elif sys.stdout.isatty():
         table(found, Console())
     else:
@@ -75,10 +85,10 @@ def event_show(
     with _journal(store) as journal:
         found = journal.read(position - 1, 1)
         if not found or found[0].position != position:
-            raise Rejected(f"there is no event {position}: the log ends at position {journal.head().position}")
+            raise NothingFound(f"there is no event {position}: the log ends at position {journal.head().position}")
     fields = as_json(found[0])
     if json:
-        sys.stdout.write(orjson.dumps(fields, option=orjson.OPT_APPEND_NEWLINE).decode())
+        dump({"event": fields}, EVENT)
         return
     for name, value in fields.items():
         text = value if isinstance(value, str) else orjson.dumps(value, option=orjson.OPT_INDENT_2).decode()
@@ -90,6 +100,7 @@ def event_verify(
     store: config.Store = None,
     export: Annotated[Path | None, typer.Option(help="Write the checkpoint to this file; keep it elsewhere.")] = None,
     against: Annotated[list[Path] | None, typer.Option(help="Compare with a checkpoint of before; repeatable.")] = None,
+    json: AsJson = False,
 ) -> None:
     """Prove that no event was changed, removed or slipped in."""
     from scitq.store.chain import Checkpoint, in_bulk, read_checkpoint, verify, write_checkpoint
@@ -101,7 +112,11 @@ def event_verify(
         checkpoints.append(Checkpoint(*total, "now"))  # where the lease says that the log ends
         head = verify(_watched(journal, total.position), checkpoints=checkpoints)
     rate = head.position / max(time.monotonic() - begin, 1e-9)
-    print(f"position  {head.position}\nhash      {head.hash.hex()}\nevents/s  {rate:.0f}")
+    if json:
+        told = {"position": head.position, "hash": head.hash.hex(), "events_per_s": round(rate)}
+        dump(told | {"exported": None if export is None else str(export)}, "scitq.verified/1")
+    else:
+        print(f"position  {head.position}\nhash      {head.hash.hex()}\nevents/s  {rate:.0f}")
     if export is not None:
         write_checkpoint(export, Checkpoint(head.position, head.hash, iso(time.time_ns() // 1000)))
 
@@ -115,7 +130,8 @@ def event_follow(
     ] = None,
     stream: Annotated[str | None, typer.Option(help="Of this stream only, as task-7.")] = None,
     type: Annotated[str | None, typer.Option(help="Of this type only; may end in *, as task-*.")] = None,
-    json: AsJson = False,
+    json: Annotated[bool, typer.Option("--json", help="The same as --ndjson, as it has no end.")] = False,
+    ndjson: AsLines = False,
 ) -> None:
     """Show events of a server as they happen, until Ctrl-C."""
     with connect(context) as server:
@@ -123,11 +139,32 @@ def event_follow(
             server.projections()  # any answer tells where the log is
             since = server.position
         for one in server.events(since, stream=stream, type=type):
-            if json:
-                sys.stdout.write(orjson.dumps(one, option=orjson.OPT_APPEND_NEWLINE).decode())
+            if json or ndjson:
+                lines([{"event": one}], EVENT)
             else:
                 print("\t".join(row_of(one)))
             sys.stdout.flush()
+
+
+class Selected:
+    """Events that were asked for, a portion at a time: what is read takes the room of one, however many there are."""
+
+    def __init__(self, journal: Journal, filters: dict[str, Any]) -> None:
+        self._journal, self._filters = journal, filters
+
+    def run(self, after: int, limit: int, newest: bool) -> Iterator[Envelope]:
+        before = None
+        while limit > 0:
+            asked = min(PORTION, limit)
+            found = self._journal.select(**self._filters, after=after, before=before, limit=asked, newest_first=newest)
+            yield from found
+            if len(found) < asked:
+                return
+            limit -= len(found)
+            if newest:
+                before = found[-1].position
+            else:
+                after = found[-1].position
 
 
 @contextmanager

@@ -6,11 +6,13 @@ from typing import Annotated, Any
 
 import typer
 
-from scitq.cli import program, selecting
+from scitq.cli import choosing, program, selecting
 from scitq.cli.choosing import Which
 from scitq.cli.client import connect
 from scitq.cli.output import Stream, exit_code, show, streams
 from scitq.cli.selecting import Ids, Name
+from scitq.cli.tables import AsJson
+from scitq.cli.tables import show as table
 from scitq.errors import NothingFound, Rejected
 
 Batch = Annotated[list[str] | None, typer.Option("-b", "--batch", help="All tasks of this batch; repeatable.")]
@@ -31,10 +33,19 @@ def task_output(
     error: Annotated[bool, typer.Option("-e", "--error", help="Only standard error.")] = False,
     follow: Follow = False,
     tail: Tail = None,
+    json: AsJson = False,
 ) -> None:
     """Show what tasks print: output on our output, errors on our errors; of several, line by line under their names."""
+    if json and (follow or tail is not None or output or error):
+        raise typer.BadParameter(
+            "it tells the end of both, once: not with -o, -e, --follow or --tail", param_hint="'--json'"
+        )
     with connect(context) as server:
         ids = chosen(server, id, name, batch, which)
+        if json:
+            rows = choosing.executions(server, ids, None, latest=True)
+            table(rows, (), json=True, schema="scitq.executions/1")
+            return
         if follow:
             raise typer.Exit(_followed(server, ids, streams(output, error), tail))
         if len(ids) > 1:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated, Final
 
 import typer
 
 from scitq.cli import config, program
 from scitq.cli.client import connect
-from scitq.cli.tables import AsJson, NoHeaders, show
+from scitq.cli.tables import AsJson, AsLines, NoHeaders, dump, found, show
 from scitq.errors import Rejected
 
 COLUMNS: Final = ("name", "version", "position", "lag", "stopped")
@@ -18,26 +17,32 @@ app = program.app("Projections: the tables that are computed from the log.")
 
 
 @app.command("list")
-def projection_list(context: typer.Context, no_header: NoHeaders = False, json: AsJson = False) -> None:
+def projection_list(
+    context: typer.Context, no_header: NoHeaders = False, json: AsJson = False, ndjson: AsLines = False
+) -> None:
     """List the projections of the server, and how far each has followed the log."""
     with connect(context) as server:
         rows = server.projections()
-    show(rows, COLUMNS, json=json, header=not no_header, long=True, schema="scitq.projections/1")
+    show(rows, COLUMNS, json=json, ndjson=ndjson, header=not no_header, long=True, schema="scitq.projections/1")
 
 
 @app.command("rebuild")
 def projection_rebuild(
     context: typer.Context,
     name: Annotated[list[str] | None, typer.Argument(help="Which. [default: all of them]", show_default=False)] = None,
+    json: AsJson = False,
 ) -> None:
     """Have the server fold projections anew from the log; it goes on serving."""
     with connect(context) as server:
-        for one in name or [row["name"] for row in server.projections()]:
+        names = name or [row["name"] for row in server.projections()]
+        for one in names:
             server.projection_rebuild(one)
+    if json:
+        dump({"action": "rebuild", "dry_run": False, "projections": names, "refused": {}}, "scitq.action/1")
 
 
 @app.command("check")
-def projection_check(store: config.Store = None) -> None:
+def projection_check(store: config.Store = None, json: AsJson = False) -> None:
     """Fold the log anew into a table of its own, and compare it with what is served, row by row.
 
     Nothing is changed, and a server may run meanwhile.
@@ -52,7 +57,5 @@ def projection_check(store: config.Store = None) -> None:
         findings = check(journal, urls.views)
     finally:
         journal.close()
-    for one in findings:
-        print(one.text, file=sys.stdout if one.good else sys.stderr)
-    if not all(one.good for one in findings):
+    if not found(findings, json):
         raise Rejected("what is served is not what the log says: scitq-manage projection rebuild")

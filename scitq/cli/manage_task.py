@@ -7,11 +7,11 @@ from typing import Annotated, Any
 import typer
 
 from scitq.cli import choosing, manage_output, manage_wait, program, selecting
-from scitq.cli.acting import DryRun, Yes, act
+from scitq.cli.acting import DryRun, How, Yes, act
 from scitq.cli.choosing import Which
 from scitq.cli.client import connect
 from scitq.cli.selecting import Id, Ids, Name
-from scitq.cli.tables import AsJson, AsLines, Long, NoHeaders, cell, dump, lines, show
+from scitq.cli.tables import AsJson, AsLines, Long, NoHeaders, cell, dump, show
 
 COLUMNS = (
     "task_id", "name", "status", "command", "creation_date", "modification_date", "status_date", "batch",
@@ -31,7 +31,7 @@ def task_list(
     status: Annotated[list[str] | None, typer.Option("-S", "--status", help="Of this status; repeatable.")] = None,
     batch: Annotated[list[str] | None, typer.Option("-b", "--batch", help="Of this batch; repeatable.")] = None,
     name: Annotated[str | None, typer.Option("-n", "--name", help="Of this name.")] = None,
-    limit: Annotated[int | None, typer.Option("-l", "--limit", min=1, max=10_000, help="At most so many.")] = None,
+    limit: Annotated[int | None, typer.Option("-l", "--limit", min=1, max=10**9, help="At most so many.")] = None,
     newest: Annotated[bool, typer.Option("--newest", help="The newest first.")] = False,
     no_header: NoHeaders = False,
     long: Long = False,
@@ -41,16 +41,14 @@ def task_list(
     """List tasks."""
     text = choosing.asked(which)
     with connect(context) as server:
-        if ndjson:
-            filters = {"q": text, "status": status or None, "batch": batch or None, "name": name}
-            lines(choosing.rows(server, limit, newest, **filters), "scitq.tasks/1")
-            return
-        rows = server.tasks(
+        found = server.iter_tasks(
             q=text, status=status or None, batch=batch or None, name=name, limit=limit, reverse=newest or None
         )
+        rows = found if ndjson else list(found)
         if text is not None and not rows and (slip := choosing.slip(server, text)):
             program.say("scitq-manage", f"no task matches {text!r}{slip}")
-    show(rows, COLUMNS + MORE if long else COLUMNS, json=json, header=not no_header, long=long, schema="scitq.tasks/1")
+        columns = COLUMNS + MORE if long else COLUMNS
+        show(rows, columns, json=json, ndjson=ndjson, header=not no_header, long=long, schema="scitq.tasks/1")
 
 
 @app.command("show")
@@ -75,6 +73,7 @@ app.command("wait")(manage_wait.task_wait)
 @app.command("update")
 def task_update(
     context: typer.Context,
+    which: Which = None,
     id: Id = None,
     name: Name = None,
     new_name: Annotated[str | None, typer.Option("-N", "--new-name", help="Another name.")] = None,
@@ -91,6 +90,7 @@ def task_update(
     priority: Annotated[int | None, typer.Option("--priority", help="Its priority within the batch.")] = None,
     run_timeout: Annotated[int | None, typer.Option("--run-timeout", min=1, help="Seconds it may run.")] = None,
     download_timeout: Annotated[int | None, typer.Option("--download-timeout", min=1, help="Seconds to fetch.")] = None,
+    json: AsJson = False,
 ) -> None:
     """Change a task. What runs of it is taken back first where it would be another command."""
     changes: dict[str, Any] = {
@@ -102,7 +102,9 @@ def task_update(
     if all(value is None for value in changes.values()):
         raise typer.BadParameter("say what to change")
     with connect(context) as server:
-        server.task_update(selecting.task(server, id, name), **changes)
+        task = server.task_update(selecting.task(server, id, name, which), **changes)
+    if json:
+        dump(task, "scitq.task/1")
 
 
 @app.command("relaunch")
@@ -116,7 +118,7 @@ def task_relaunch(
         if len(ids) == 1 and not (json or dry_run) and server.task_get(ids[0])["status"] == "pending":
             print("This task is already in queue")
             return
-        act(server, "relaunch", ids, dry_run=dry_run, yes=yes, tell=bool(which), json=json)
+        act(server, "relaunch", ids, How(dry_run, yes, json, bool(which)))
 
 
 @app.command("delete")
@@ -125,16 +127,7 @@ def task_delete(
     yes: Yes = False, json: AsJson = False,
 ) -> None:  # fmt: skip
     """Delete tasks; what they did stays in the log."""
-    with connect(context) as server:
-        act(
-            server,
-            "delete",
-            selecting.tasks(server, id, name, which),
-            dry_run=dry_run,
-            yes=yes,
-            tell=bool(which),
-            json=json,
-        )
+    _act(context, "delete", which, id, name, How(dry_run, yes, json, bool(which)))
 
 
 @app.command("pause")
@@ -143,16 +136,7 @@ def task_pause(
     yes: Yes = False, json: AsJson = False,
 ) -> None:  # fmt: skip
     """Hold tasks where they stand."""
-    with connect(context) as server:
-        act(
-            server,
-            "pause",
-            selecting.tasks(server, id, name, which),
-            dry_run=dry_run,
-            yes=yes,
-            tell=bool(which),
-            json=json,
-        )
+    _act(context, "pause", which, id, name, How(dry_run, yes, json, bool(which)))
 
 
 @app.command("resume")
@@ -161,16 +145,7 @@ def task_resume(
     yes: Yes = False, json: AsJson = False,
 ) -> None:  # fmt: skip
     """Let paused tasks go on."""
-    with connect(context) as server:
-        act(
-            server,
-            "resume",
-            selecting.tasks(server, id, name, which),
-            dry_run=dry_run,
-            yes=yes,
-            tell=bool(which),
-            json=json,
-        )
+    _act(context, "resume", which, id, name, How(dry_run, yes, json, bool(which)))
 
 
 @app.command("release")
@@ -179,13 +154,11 @@ def task_release(
     yes: Yes = False, json: AsJson = False,
 ) -> None:  # fmt: skip
     """Let waiting tasks run, whatever they require."""
+    _act(context, "release", which, id, name, How(dry_run, yes, json, bool(which)))
+
+
+def _act(
+    context: typer.Context, action: str, which: list[str] | None, id: list[int] | None, name: str | None, how: How
+) -> None:
     with connect(context) as server:
-        act(
-            server,
-            "release",
-            selecting.tasks(server, id, name, which),
-            dry_run=dry_run,
-            yes=yes,
-            tell=bool(which),
-            json=json,
-        )
+        act(server, action, selecting.tasks(server, id, name, which), how)

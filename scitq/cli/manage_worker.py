@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from scitq.cli import program, selecting
-from scitq.cli.acting import DryRun, Yes, agreed
+from scitq.cli import choosing, program, selecting
+from scitq.cli.acting import Deed, DryRun, How, Yes, each, listed
 from scitq.cli.choosing import WhichWorkers
 from scitq.cli.client import connect
 from scitq.cli.invite import Ttl, invite
+from scitq.cli.manage_execution import of_executions
 from scitq.cli.selecting import Id, Name
-from scitq.cli.tables import AsJson, Long, NoHeaders, show
+from scitq.cli.tables import AsJson, AsLines, Long, NoHeaders, show
+from scitq.domain.query import WORKERS
 
 COLUMNS = ("worker_id", "name", "status", "concurrency", "creation_date", "last_contact_date", "batch")
 MORE = ("provider", "region", "flavor", "prefetch", "assigned", "accepted", "running", "failed", "succeeded")
@@ -23,18 +25,23 @@ app = program.app("Workers: the machines that run tasks.")
 @app.command("list")
 def worker_list(
     context: typer.Context,
+    which: WhichWorkers = None,
     batch: Annotated[str | None, typer.Option("-b", "--batch", help="Only those that serve this batch.")] = None,
     status: Annotated[str | None, typer.Option("-S", "--status", help="running, paused, offline or lost.")] = None,
     no_header: NoHeaders = False,
     long: Long = False,
     json: AsJson = False,
+    ndjson: AsLines = False,
 ) -> None:
     """List workers."""
+    text = choosing.asked(which, WORKERS)
     with connect(context) as server:
         rows = server.workers(batch=batch, status=status)
-    show(
-        rows, COLUMNS + MORE if long else COLUMNS, json=json, header=not no_header, long=long, schema="scitq.workers/1"
-    )
+        if text is not None:
+            meant = set(choosing.workers(server, text, rows))
+            rows = [row for row in rows if row["worker_id"] in meant]
+    columns = COLUMNS + MORE if long else COLUMNS
+    show(rows, columns, json=json, ndjson=ndjson, header=not no_header, long=long, schema="scitq.workers/1")
 
 
 @app.command("update")
@@ -47,44 +54,69 @@ def worker_update(
     batch: Annotated[list[str] | None, typer.Option("-b", "--batch", help="What it serves; repeatable.")] = None,
     concurrency: Annotated[int | None, typer.Option("-C", "--concurrency", min=0, help="Tasks at a time.")] = None,
     prefetch: Annotated[int | None, typer.Option("-p", "--prefetch", min=0, help="Tasks held ready.")] = None,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    json: AsJson = False,
 ) -> None:
     """Change workers."""
     if status is None and not batch and concurrency is None and prefetch is None:
         raise typer.BadParameter("say what to change: -S, -b, -C or -p")
     with connect(context) as server:
-        for one in selecting.workers(server, id, name, which):
+        ids = selecting.workers(server, id, name, which)
+
+        def update(one: int) -> None:
             server.worker_update(one, status=status, batches=batch or None, concurrency=concurrency, prefetch=prefetch)
+
+        each(Deed("update", "worker"), ids, update, How(dry_run, yes, json), show=lambda: _listed(server, ids))
 
 
 @app.command("delete")
 def worker_delete(
     context: typer.Context, which: WhichWorkers = None, id: Id = None, name: Name = None, dry_run: DryRun = False,
-    yes: Yes = False,
+    yes: Yes = False, json: AsJson = False,
 ) -> None:  # fmt: skip
     """Take workers off the list; what they hold goes back to the queue."""
     with connect(context) as server:
         ids = selecting.workers(server, id, name, which)
-        names = [f"  {row['worker_id']}  {row['name']}  {row['status']}" for row in server.workers(worker_id=ids)]
-        if agreed(len(ids), "worker", "deleted", dry_run=dry_run, yes=yes, show=lambda: names):
-            for one in ids:
-                server.worker_delete(one)
+        how = How(dry_run, yes, json)
+        each(Deed("delete", "worker"), ids, server.worker_delete, how, show=lambda: _listed(server, ids))
 
 
 @app.command("signal")
 def worker_signal(
     context: typer.Context,
-    execution: Annotated[int, typer.Option("-x", "--execution", min=1, help="The execution that gets it.")],
+    execution: Annotated[
+        int,
+        typer.Option("-x", "--execution", min=1, callback=selecting.check_id, help="The execution that gets it."),
+    ],
     id: Id = None,
     name: Name = None,
     signal: Annotated[int, typer.Option("-N", "--signal", min=1, max=64, help="Its number, as 15 for TERM.")] = 15,
+    dry_run: DryRun = False,
+    json: AsJson = False,
 ) -> None:
     """Have a worker send a Unix signal to one of its executions."""
     with connect(context) as server:
-        server.worker_create_signal(selecting.worker(server, id, name), execution, signal)
+        worker = selecting.worker(server, id, name)
+        deed = Deed("signal", "execution", f"sent signal {signal}", {"signal": signal, "worker_id": worker})
+        each(
+            deed,
+            [execution],
+            lambda one: server.worker_create_signal(worker, one, signal),
+            How(dry_run, True, json),
+            show=lambda: of_executions([server.execution_get(execution)]),
+        )
 
 
 @app.command("invite")
-def worker_invite(context: typer.Context, ttl: Ttl = "1h") -> None:
+def worker_invite(context: typer.Context, ttl: Ttl = "1h", json: AsJson = False) -> None:
     """Print the line that makes another machine a worker."""
     with connect(context) as server:
-        invite(server, ttl, "scitq-manage")
+        invite(server, ttl, "scitq-manage", json)
+
+
+def _listed(server: Any, ids: list[int]) -> list[str]:
+    rows = server.workers(worker_id=ids)
+    if not rows:
+        server.worker_get(ids[0])  # which says that there is none
+    return listed([(row["worker_id"], row["name"], row["status"]) for row in rows], len(ids))

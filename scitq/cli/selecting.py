@@ -10,13 +10,24 @@ import typer
 
 from scitq.cli import choosing
 from scitq.domain.meant import no_such
-from scitq.domain.query import WORKERS
+from scitq.domain.query import LARGEST_ID, TOO_LARGE, WORKERS
 from scitq.errors import NothingFound, Rejected
 
 SHOWN = 20
 
-Id = Annotated[int | None, typer.Option("-i", "--id", min=1, help="The one with this id.")]
-Ids = Annotated[list[int] | None, typer.Option("-i", "--id", min=1, help="The one with this id; repeatable.")]
+
+def check_id(given: int | list[int] | None) -> int | list[int] | None:
+    """For options that take ids: one that is larger than all is a slip, or a number of something else."""
+    for id in given if isinstance(given, list) else [given]:
+        if id is not None and id > LARGEST_ID:
+            raise typer.BadParameter(TOO_LARGE.format(str(id)[:50]))
+    return given
+
+
+Id = Annotated[int | None, typer.Option("-i", "--id", min=1, callback=check_id, help="The one with this id.")]
+Ids = Annotated[
+    list[int] | None, typer.Option("-i", "--id", min=1, callback=check_id, help="The one with this id; repeatable.")
+]
 Name = Annotated[str | None, typer.Option("-n", "--name", help="The one with this name.")]
 
 
@@ -58,13 +69,13 @@ def _worker(server: Any, id: int | None, name: str | None, which: Sequence[str] 
     return _only(found, "worker", name or "", () if found else [one["name"] for one in server.workers()])
 
 
-def batches(server: Any, names: Sequence[str]) -> list[str]:
-    """The names of batches, each once, if there are such: what nobody has named before is most often a slip."""
-    known = [str(one["batch"]) for one in server.batches()]
-    for name in names:
-        if name not in known:
-            raise NothingFound(no_such("batch", name, known))
-    return list(dict.fromkeys(names))
+def batches(server: Any, names: Sequence[str] | None, which: Sequence[str] | None) -> list[dict[str, Any]]:
+    """The batches that are meant, as they are listed: what nobody has named before is most often a slip."""
+    words = [*(which or ()), *(names or ())]
+    if not words or not all(word.strip() for word in words):
+        raise typer.BadParameter("say which: the name of a batch, or 'x*'", param_hint="'BATCH' / '-n' / '--name'")
+    rows = {str(row["batch"]): row for row in server.batches()}
+    return [rows[name] for name in choosing.batches(words, list(rows))]
 
 
 def required(text: str) -> list[int]:

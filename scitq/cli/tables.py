@@ -6,7 +6,7 @@ import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Protocol
 
 import orjson
 import typer
@@ -18,7 +18,7 @@ TEXTS: Final = frozenset({"command", "name", "batch", "workers", "blocked_by", "
 """What may be cut to any length in a terminal."""
 FIRST_TO_GO: Final = ("modification_date", "creation_date", "status_date")
 
-AsJson = Annotated[bool, typer.Option("--json", help="JSON, with everything the server says.")]
+AsJson = Annotated[bool, typer.Option("--json", help="JSON, under a versioned schema: see docs/query.md.")]
 AsLines = Annotated[bool, typer.Option("--ndjson", help="JSON, each row on a line of its own, as it comes.")]
 NoHeaders = Annotated[bool, typer.Option("-H", "--no-header", help="Without the line of headings.")]
 Long = Annotated[bool, typer.Option("-L", "--long", help="All columns, and nothing cut off.")]
@@ -27,15 +27,20 @@ Rows = Sequence[Mapping[str, Any]]
 
 
 def show(
-    rows: Rows,
+    found: Iterable[Mapping[str, Any]],
     columns: Sequence[str],
     *,
     json: bool = False,
+    ndjson: bool = False,
     header: bool = True,
     long: bool = False,
     schema: str = "",
 ) -> None:
     """Print rows. `columns` are the keys that people are shown; JSON has them all."""
+    if ndjson:
+        lines(found, schema)
+        return
+    rows = found if isinstance(found, list) else list(found)
     if json:
         dump({"rows": rows}, schema)
         return
@@ -58,6 +63,26 @@ def lines(rows: Iterable[Mapping[str, Any]], schema: str) -> None:
     sys.stdout.flush()
     for row in rows:
         sys.stdout.buffer.write(orjson.dumps({"schema": schema, **row}, option=orjson.OPT_APPEND_NEWLINE))
+
+
+class Finding(Protocol):
+    @property
+    def good(self) -> bool: ...
+
+    @property
+    def text(self) -> str: ...
+
+
+def found(findings: Sequence[Finding], json: bool) -> bool:
+    """Print what was looked over: what is wrong goes to our errors. Whether all is well."""
+    good = all(one.good for one in findings)
+    if json:
+        rows = [{"good": one.good, "text": one.text} for one in findings]
+        dump({"good": good, "findings": rows}, "scitq.findings/1")
+    else:
+        for one in findings:
+            print(one.text, file=sys.stdout if one.good else sys.stderr)
+    return good
 
 
 def cell(value: Any, long: bool) -> str:

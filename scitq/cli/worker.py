@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 from scitq.cli import program
 from scitq.cli.client import ServerOption, connect
 from scitq.cli.invite import Ttl, invite
+from scitq.cli.tables import AsJson
 from scitq.config import Settings, load
 from scitq.config.folders import make_private
 from scitq.config.values import TOKEN
@@ -94,10 +95,10 @@ def worker_start(
 
 
 @app.command("invite")
-def worker_invite(server: ServerOption = None, ttl: Ttl = "1h") -> None:
+def worker_invite(server: ServerOption = None, ttl: Ttl = "1h", json: AsJson = False) -> None:
     """Print the line that makes another machine a worker."""
     with connect(server=server) as target:
-        invite(target, ttl, NAME)
+        invite(target, ttl, NAME, json)
 
 
 def check_name(name: str) -> str:

@@ -56,7 +56,7 @@ def test_each_setting_is_a_line_of_name_value_and_source(tmp_path: Path) -> None
 
 
 def test_programs_get_json(tmp_path: Path) -> None:
-    found = json.loads(run(tmp_path, "config", "show", "--json", SCITQ_PORT="81", **SECRETS).stdout)
+    found = json.loads(run(tmp_path, "config", "show", "--json", SCITQ_PORT="81", **SECRETS).stdout)["settings"]
     assert list(found) == list(NAMES)
     assert found["SCITQ_PORT"] == {"value": 81, "source": "environment"}
     assert found["LOG_FILE"] == {"value": None, "source": "default"}

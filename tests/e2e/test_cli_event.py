@@ -145,22 +145,24 @@ def test_events_are_listed_as_lines_when_piped(filled: str) -> None:
 def test_events_are_filtered(filled: str, filters: list[str], positions: str) -> None:
     done = run("event", "list", "--json", "--store", filled, *filters)
     assert done.returncode == 0, done.stderr
-    assert "".join(str(json.loads(line)["position"]) for line in done.stdout.splitlines()) == positions
+    assert "".join(str(event["position"]) for event in json.loads(done.stdout)["rows"]) == positions
 
 
 def test_json_tells_everything(filled: str) -> None:
-    events = [json.loads(line) for line in run("event", "list", "--json", "--store", filled).stdout.splitlines()]
+    lines = run("event", "list", "--ndjson", "--store", filled).stdout.splitlines()
+    events = [json.loads(line)["event"] for line in lines]
+    assert json.loads(run("event", "list", "--json", "--store", filled).stdout)["rows"] == events
     assert [event["erased"] for event in events] == [False, True, False, False, False]
     assert events[0]["payload"]["command"] == "echo \x1b[31m"
     assert events[3]["payload_base64"] == "/wA="
-    assert json.loads(run("event", "show", "2", "--json", "--store", filled).stdout) == events[1]
+    assert json.loads(run("event", "show", "2", "--json", "--store", filled).stdout)["event"] == events[1]
 
 
 def test_one_event_is_shown_and_one_that_is_not_there_is_not(filled: str) -> None:
     shown = run("event", "show", "1", "--store", filled)
     assert shown.returncode == 0 and "stream    task-1\n" in shown.stdout and '"none": null' in shown.stdout
     absent = run("event", "show", "6", "--store", filled)
-    assert absent.returncode == 1 and "there is no event 6: the log ends at position 5" in absent.stderr
+    assert absent.returncode == 3 and "there is no event 6: the log ends at position 5" in absent.stderr
 
 
 def test_a_terminal_gets_a_table(filled: str) -> None:

@@ -70,7 +70,7 @@ def test_the_newest_are_a_number() -> None:
         ("-", 1, "a minus sign stands alone"),
         ("id:x", 4, "neither a whole number nor a range"),
         ("id:0", 4, "not between 1 and"),
-        ("9999999999999999999999", 1, "neither a whole number"),
+        ("9999999999999999999999", 1, "none is as large as 9999"),
         ("id:40..12", 4, "ends before it begins"),
         ("status>failed", 7, "no number"),
         ("since:soon", 7, "neither an age (2h) nor a date"),

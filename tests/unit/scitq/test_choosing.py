@@ -6,6 +6,7 @@ import orjson
 import pytest
 
 from scitq.cli import acting, choosing, exits
+from scitq.lib import verbs
 from tests.unit.scitq.typed import Typed
 
 ACTIONS = ("relaunch", "delete", "pause", "resume", "release")
@@ -82,13 +83,13 @@ def test_a_batch_that_is_stopped_with_a_signal_tells_what_it_hits(typed: Typed) 
     typed.server.task("sleep 9", batch="signals")
     typed.server.shown()
     told = typed("manage", "batch", "stop", "-n", "signals", "--kill", "--dry-run")
-    assert told.out == "1 batch would be stopped, and 0 running tasks sent signal 9\n"
+    assert told.out == "1 batch would be stopped, and 0 running tasks sent signal 9:\n  signals\n"
     typo = typed("manage", "batch", "stop", "-n", "signls")
     assert typo.code == exits.NOTHING and "did you mean signals?" in typo.err
 
 
 def test_json_has_a_schema_and_lines_come_a_portion_at_a_time(typed: Typed, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(choosing, "PORTION", 3)
+    monkeypatch.setattr(verbs, "PAGE", 3)
     ids = [typed.server.task("true", batch="lines", status="paused") for _ in range(7)]
     typed.server.shown()
     for more, wanted in (((), ids), (("--newest", "-l", "4"), ids[::-1][:4]), (("-l", "3"), ids[:3])):

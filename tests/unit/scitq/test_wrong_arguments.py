@@ -186,4 +186,6 @@ def _likely(verb: Verb) -> list[str]:
             words += ["-n", "no-such-thing"]
     if "--all" in names:
         words.append("--all")
+    if verb.name == "manage execution signal":
+        words += ["-x", "999999"]
     return words
