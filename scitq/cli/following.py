@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Final, TextIO
 
 from scitq.cli.output import BOTH, SHOWABLE, Stream, copies
 from scitq.cli.texts import clean
-from scitq.lib.progress import coloured
+from scitq.errors import Unreachable
+from scitq.lib.progress import ENDED, coloured
 
 if TYPE_CHECKING:
     from scitq.lib import Server
@@ -20,13 +22,13 @@ if TYPE_CHECKING:
 AT_ONCE: Final = 40
 """So many are shown at a time: each is two connections, of which a server gives 200 away."""
 LOOK_S: Final = 0.3
+AWAY_S: Final = 1.0
 LINE_BYTES: Final = 64 * 1024
 """A longer line is shown in parts: what has no end does not fill our memory."""
 KEPT: Final = "\t"
 TITLE_CHARS: Final = 24
 COLOURS: Final = tuple(f"\x1b[{number}m" for number in (36, 33, 32, 35, 34, 96, 93, 92, 95, 94))
 RED, PLAIN = "\x1b[31m", "\x1b[0m"
-ENDED: Final = frozenset({"succeeded", "failed", "deleted"})
 
 
 def follow_task(server: Server[Any], task: int, streams: Iterable[Stream] = BOTH, lines: int | None = None) -> str:
@@ -92,7 +94,7 @@ class _Following:
         self._showing: set[int] = set()
         self._attempts = dict.fromkeys(titles, 0)
         self._told: set[int] = set()
-        self._newest, self._not_yet = 0, set[int]()  # executions
+        self._looked, self._newest, self._not_yet = False, 0, set[int]()  # executions
         self._lock, self._writing = Lock(), Lock()
         self._writers = {
             task: _writer(text, number, self._writing) for number, (task, text) in enumerate(titles.items()) if text
@@ -141,19 +143,32 @@ class _Following:
     def _look(self, statuses: dict[int, str]) -> None:
         """Find the attempts that began. `statuses`: how the tasks stood before."""
         asked = [task for task, status in statuses.items() if status != "deleted"]
-        rows = self._server.executions(task_id=asked, after=self._newest, no_output=True) if asked else []
+        rows = self._executions(task_id=asked, after=self._newest) if asked else []
         if self._not_yet:
-            rows += self._server.executions(execution_id=sorted(self._not_yet), no_output=True)
+            rows += self._executions(execution_id=sorted(self._not_yet))
         if self._lines is not None and not self._newest:  # what is over is not gone through from its beginning
             rows = list({row["task_id"]: row for row in rows}.values())
+        over: set[int] = set()
+        if self._lines == 0 and not self._looked:  # from now on: what is over is neither shown nor told
+            over = {task for task, status in statuses.items() if status in ENDED}
+        self._told |= over
+        self._looked = True
         self._newest = max([self._newest, *(row["execution_id"] for row in rows)])
         self._not_yet = {row["execution_id"] for row in rows if row["status"] in ("pending", "accepted")}
         for row in rows:
-            if row["status"] in SHOWABLE:
+            if row["status"] in SHOWABLE and row["task_id"] not in over:
                 self._add(row["task_id"], row["execution_id"])
         for task, status in statuses.items():
             if status in ENDED:
                 self._settle(task)
+
+    def _executions(self, **filters: Any) -> list[dict[str, Any]]:
+        """While the server is away it is asked again, as long as it is waited for."""
+        while True:
+            try:
+                return list(self._server.executions(**filters, no_output=True))
+            except Unreachable:
+                time.sleep(AWAY_S)
 
     def _add(self, task: int, execution: int) -> None:
         with self._lock:

@@ -80,7 +80,8 @@ class Executions(Verbs, Generic[ExecutionT]):
         """What an execution printed, byte by byte as it was; with `follow`, to its end as it comes.
 
         `lines`: of what is there already, only so many lines at the end. A broken connection is opened again where it
-        broke. What was printed and did not reach the server is told as a warning of `logging`.
+        broke; following goes on however long the server is away. What was printed and did not reach the server is told
+        as a warning of `logging`.
         """
         heard = time.monotonic()
         while True:
@@ -106,7 +107,7 @@ class Executions(Verbs, Generic[ExecutionT]):
                     continue
                 await self._connection.pause(PAUSE_S)  # the server ended it, because it ends itself
             except Unreachable:
-                if self.get_timeout is not None and time.monotonic() - heard > self.get_timeout:
+                if not follow and self.get_timeout is not None and time.monotonic() - heard > self.get_timeout:
                     raise
                 await self._connection.pause(PAUSE_S)
 

@@ -5,6 +5,7 @@ A thread of its own draws it: telling it something costs nothing, and the time g
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import sys
@@ -16,6 +17,7 @@ from threading import Event, Thread
 from types import TracebackType
 from typing import Final, Self, TextIO
 
+LOG: Final = logging.getLogger("scitq")
 DRAW_S: Final = 0.25
 LINE_S: Final = 10.0
 FIRST_S: Final = 0.5
@@ -95,6 +97,7 @@ class Meter:
         self._statuses: Mapping[int, str] = {}
         self._began = clock()
         self._pace: Pace | None = None
+        self._above = _Above(self._out)
         self._thread = Thread(target=self._go_on, name="scitq-progress", daemon=True)
 
     def tell(self, statuses: Mapping[int, str]) -> None:
@@ -110,11 +113,14 @@ class Meter:
         self._done = done
 
     def __enter__(self) -> Self:
+        if self._draws and not LOG.hasHandlers():  # what Python would put behind the bar stands above it
+            LOG.addHandler(self._above)
         if self._shown:
             self._thread.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        LOG.removeHandler(self._above)
         if not self._shown:
             return
         self._ended.set()
@@ -193,6 +199,21 @@ class Meter:
         told = [f"{rate:,.0f}/s" if rate >= 10 else f"{rate:.1f}/s" if rate >= 1 else f"{rate * 60:.1f}/min"]
         left = self._pace.left_s(now, self.total - done) if self._pace and self.total is not None else None
         return told + ([] if left is None else [f"{span(left)} left"])
+
+
+class _Above(logging.Handler):
+    """A line where a bar was; the bar is drawn again below."""
+
+    def __init__(self, out: TextIO) -> None:
+        super().__init__(logging.WARNING)
+        self._out = out
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            self._out.write(f"\r\x1b[K{self.format(record)}\n")
+            self._out.flush()
+        except (OSError, ValueError):  # as a handler of Python's own does
+            self.handleError(record)
 
 
 OnStatuses = Callable[[Mapping[int, str]], None]

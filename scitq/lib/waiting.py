@@ -13,12 +13,11 @@ from scitq.errors import Malformed, ServerError, TasksFailed, Unreachable
 from scitq.lib.answers import TRY_AGAIN
 from scitq.lib.events import Event, Events
 from scitq.lib.portions import MOST_TASKS
-from scitq.lib.progress import OnStatuses, Wish, watching
+from scitq.lib.progress import ENDED, OnStatuses, Wish, watching
 
 if TYPE_CHECKING:
     from scitq.lib.tasks import Tasks
 
-ENDED: Final = frozenset({"succeeded", "failed", "deleted"})
 HELD: Final = frozenset({"waiting", "paused"})
 SAYS: Final = {
     "execution-assigned": "assigned",

@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 
 from scitq.cli import following
 from scitq.cli.following import Lines, title
+from scitq.errors import Unreachable
+from tests.services.waiting import eventually
 from tests.unit.scitq.test_lib_progress import Terminal
 
 
@@ -100,6 +102,37 @@ def test_with_a_tail_only_the_latest_attempt_is_begun_with() -> None:
     server: Any = FakeServer()
     following.follow_tasks(server, ROWS, ["stdout"], 3)
     assert sorted(server.asked) == [(11, 3), (12, 3)]
+
+
+def test_from_now_on_nothing_is_told_of_what_was_over_before(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    class Half(FakeServer):
+        def wait(self, ids: list[int], on_progress: Any) -> dict[int, str]:
+            on_progress({1: "succeeded", 2: "running"})
+            eventually(lambda: self.asked)
+            return {1: "succeeded", 2: "failed"}
+
+    server: Any = Half()
+    assert following.follow_tasks(server, ROWS, ["stdout"], 0) == {1: "succeeded", 2: "failed"}
+    assert server.asked == [(11, 0)]
+    assert capfdbinary.readouterr().err == b"2: it has failed\n"
+
+
+def test_a_server_that_is_away_does_not_end_it(
+    capfdbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Away(FakeServer):
+        left = 3
+
+        def executions(self, **filters: Any) -> list[dict[str, Any]]:
+            self.left -= 1
+            if self.left > 0:
+                raise Unreachable("nobody answers")
+            return super().executions(**filters)
+
+    monkeypatch.setattr(following, "AWAY_S", 0.001)
+    server: Any = Away()
+    assert following.follow_tasks(server, ROWS) == {1: "succeeded", 2: "failed"}
+    assert len(capfdbinary.readouterr().out.splitlines()) == 3
 
 
 def test_a_reader_that_has_gone_ends_it_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -242,6 +242,19 @@ def test_output_is_read_on_where_the_connection_broke(monkeypatch: pytest.Monkey
         assert there.asked[0].path == "/executions/3/stderr?offset=0&follow=true"
 
 
+def test_following_goes_on_however_long_the_server_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("scitq.lib.executions.PAUSE_S", 0.0)
+    answers = iter([Said(status=503)] * 5 + [Said(pieces=[b"there it is"])])
+
+    def answer(asked: Asked) -> Said:
+        return Said([{"status": "succeeded"}]) if asked.path == "/executions/" else next(answers, Said(pieces=[]))
+
+    with serving(answer) as there, Server(there.url, get_timeout=0.0) as server:
+        with pytest.raises(Unreachable):
+            list(server.output(3))
+        assert b"".join(server.output(3, follow=True)) == b"there it is"
+
+
 def test_output_may_begin_with_its_last_lines_and_says_what_is_missing(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

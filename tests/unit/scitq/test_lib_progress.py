@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import re
 from collections.abc import Callable
 
@@ -123,6 +124,18 @@ def test_a_terminal_that_goes_away_takes_nothing_else_with_it() -> None:
         eventually(lambda: "1/2" in out.getvalue(), "it is drawn")
         shown.tell({1: "succeeded", 2: "succeeded"})
     assert "2/2" in out.getvalue()
+
+
+def test_what_is_logged_stands_above_the_bar_unless_logging_is_set_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress.LOG, "propagate", False)  # pytest has set it up
+    out = Terminal()
+    with meter(2, out, Clock()):
+        logging.getLogger("scitq.lib.events").warning("the server is away")
+    assert "\r\x1b[Kthe server is away\n" in out.getvalue() and not progress.LOG.hasHandlers()
+    monkeypatch.setattr(progress.LOG, "handlers", [logging.NullHandler()])
+    with meter(2, out := Terminal(), Clock()):
+        logging.getLogger("scitq.lib.events").warning("the server is away")
+    assert "away" not in out.getvalue()
 
 
 def test_ctrl_c_leaves_a_clean_line_and_says_what_becomes_of_the_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
