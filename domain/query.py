@@ -11,6 +11,7 @@ place of the fault.
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -41,11 +42,15 @@ class Range(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """One condition: the field has one of the values. Texts are patterns: `\\0` stands in them for anything."""
+    """One condition: the field has one of the values. Texts are patterns: `\\0` stands in them for anything.
+
+    `bare`: nobody typed the field.
+    """
 
     field: str
     values: tuple[str | Range, ...]
     negated: bool = False
+    bare: bool = dataclasses.field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +203,7 @@ class _Typed:
             raise Fault(self._position, "a minus sign stands alone: what is not wanted has to follow")
         if re.fullmatch(r"[0-9]+(?:(?:-|\.\.)[0-9]+)?(?:,[0-9]+(?:(?:-|\.\.)[0-9]+)?)*", self._value, re.ASCII):
             return Term("id", tuple(self._numbers(1, LARGEST_ID)), self._negated)
-        return Term("text", tuple(self._patterns()), self._negated)
+        return Term("text", tuple(self._patterns()), self._negated, bare=True)
 
     def _values(self, sort: Sort) -> Iterable[str | Range]:
         if sort in ("word", "text", "status") and self._op not in (":", "="):

@@ -6,7 +6,7 @@ clients are: a number may come as a text of digits, and one value may stand wher
 
 from __future__ import annotations
 
-import difflib
+import re
 from collections.abc import Iterable
 from functools import cache
 from typing import Annotated, Any, Final, get_args, get_origin, get_type_hints
@@ -14,6 +14,7 @@ from typing import Annotated, Any, Final, get_args, get_origin, get_type_hints
 from annotated_types import Ge, Le, MaxLen
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, TypeAdapter, ValidationError
 
+from scitq.domain.meant import hint
 from scitq.domain.requests import Signal
 from scitq.web.errors import Refusal, bad_request
 
@@ -116,18 +117,26 @@ def _takes_several(annotation: Any) -> bool:
 
 def _refused(form: Any, error: ValidationError) -> Refusal:
     errors: dict[str, str] = {}
-    for one in error.errors(include_url=False, include_input=False)[:100]:
-        place = ".".join(str(part)[:100] for part in one["loc"]) or "the request"
-        text = one["msg"].removeprefix("Value error, ")[:1000]
+    for one in error.errors(include_url=False)[:100]:
+        loc, text = one["loc"], one["msg"].removeprefix("Value error, ")[:1000]
+        if one["type"] == "literal_error" and isinstance(one["input"], str):
+            loc = loc[:-1] if len(loc) == 2 and isinstance(loc[-1], int) else loc  # of several words, the wrong one
+            text = _no_word(one["input"], one["ctx"]["expected"])
+        place = ".".join(str(part)[:100] for part in loc) or "the request"
         if one["type"] == "extra_forbidden":
             text = _unknown(form, str(one["loc"][-1])) if len(one["loc"]) == 1 else "there is no such field"
-        errors.setdefault(place, text)
+        errors.setdefault(place, text.replace("Input should be", "it should be"))
     place, text = next(iter(errors.items()))
     return bad_request(f"{place}: {text}", errors)
 
 
+def _no_word(word: str, expected: str) -> str:
+    """`expected`: as pydantic says it, in quotation marks."""
+    meant = hint(word, re.findall("'([^']*)'", expected))
+    return f"{word[:100]!r} is none" + (meant or f"; it should be {expected}")
+
+
 def _unknown(form: Any, name: str) -> str:
     known = list(fields_of(form))
-    near = difflib.get_close_matches(name[:100], known, 1)
-    meant = f": did you mean {near[0]}?" if near else f"; there are {', '.join(known)}" if known else ""
-    return f"there is no such field{meant}"
+    there = "; there are " + ", ".join(known) if known else ""
+    return "there is no such field" + (hint(name, known) or there)

@@ -32,12 +32,16 @@ KEYS: Final = {"task": "task_ids", "worker": "worker_ids", "execution": "executi
 
 
 class How(NamedTuple):
-    """The wishes of whoever typed it. `tell`: say of how many, as whoever typed a query does not know."""
+    """The wishes of whoever typed it.
+
+    `tell`: say of how many, as whoever typed a query does not know; `vague`: a word that may mean more than he thinks.
+    """
 
     dry_run: bool = False
     yes: bool = False
     json: bool = False
     tell: bool = False
+    vague: str | None = None
 
 
 class Deed(NamedTuple):
@@ -105,7 +109,7 @@ def agreed(
     of_what: str = "",
     size: int = 0,
 ) -> bool:
-    """Whether to go on: not in a dry run, and above a hundred only who says so."""
+    """Whether to go on: not in a dry run; above a hundred, or where a vague word means several, only who says so."""
     count = len(things) if of is None else of
     counted = _counted(count, of_what or deed.what)
     if how.dry_run:
@@ -116,8 +120,11 @@ def agreed(
         for line in show():
             print(line)
         return False
-    if max(count, size) <= MANY or how.yes:
+    word = how.vague if len(things) > 1 else None
+    if (max(count, size) <= MANY and word is None) or how.yes:
         return True
+    if word is not None:
+        counted += f", as {word!r} is somewhere in them (name:{word} is the name),"
     if not sys.stdin.isatty():
         raise Rejected(f"{counted} would be {deed.words()}: add --yes if that is meant, --dry-run to see which")
     print(f"{counted} will be {deed.words()}. Go on? [y/N] ", end="", file=sys.stderr, flush=True)

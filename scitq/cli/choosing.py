@@ -43,6 +43,12 @@ def parsed(text: str, kind: Kind) -> Query:
         raise typer.BadParameter(str(fault), param_hint=f"'{text[:100]}'") from fault
 
 
+def vague(which: Sequence[str] | None) -> str | None:
+    """A word without a field: it is found in any part of a task, so it may mean more than whoever typed it thinks."""
+    terms = parsed(" ".join(which or ()), query.TASKS).terms
+    return next((str(term.values[0]).replace(ANY, "*") for term in terms if term.bare and not term.negated), None)
+
+
 def batches(words: Sequence[str], known: Sequence[str]) -> list[str]:
     """The batches that names mean, each once; a star stands for anything, but where a batch is called so."""
     found: list[str] = []

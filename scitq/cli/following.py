@@ -12,7 +12,7 @@ from threading import Event, Lock, Thread
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
 from scitq.cli.output import BOTH, SHOWABLE, Stream, copies
-from scitq.cli.texts import clean
+from scitq.cli.texts import cells, clean, left
 from scitq.errors import Unreachable
 from scitq.lib.progress import ENDED, coloured
 
@@ -58,8 +58,8 @@ def show_all(
 def _titles(tasks: Sequence[Mapping[str, Any]]) -> dict[int, str]:
     """All of the same width."""
     titles = {int(row["task_id"]): title(row) for row in tasks}
-    width = max(map(len, titles.values()), default=0)
-    return {task: text.ljust(width) for task, text in titles.items()}
+    width = max(map(cells, titles.values()), default=0)
+    return {task: left(text, width) for task, text in titles.items()}
 
 
 def _writer(title: str, number: int, writing: Lock) -> Callable[[TextIO], Lines]:

@@ -118,7 +118,7 @@ def task_relaunch(
         if len(ids) == 1 and not (json or dry_run) and server.task_get(ids[0])["status"] == "pending":
             print("This task is already in queue")
             return
-        act(server, "relaunch", ids, How(dry_run, yes, json, bool(which)))
+        act(server, "relaunch", ids, How(dry_run, yes, json, bool(which), choosing.vague(which)))
 
 
 @app.command("delete")
@@ -127,7 +127,7 @@ def task_delete(
     yes: Yes = False, json: AsJson = False,
 ) -> None:  # fmt: skip
     """Delete tasks; what they did stays in the log."""
-    _act(context, "delete", which, id, name, How(dry_run, yes, json, bool(which)))
+    _act(context, "delete", which, id, name, How(dry_run, yes, json, bool(which), choosing.vague(which)))
 
 
 @app.command("pause")

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Final, Protocol
 import orjson
 import typer
 
+from scitq.cli import texts
 from scitq.cli.texts import clean
 
 CELL_CHARS: Final = 50
@@ -102,11 +103,11 @@ def _is_number(rows: Rows, column: str) -> bool:
 
 def _lines(cells: list[list[str]], columns: Sequence[str], right: list[bool], header: bool) -> None:
     lines = [list(columns), *cells] if header else cells
-    widths = [max((len(line[index]) for line in lines), default=0) for index in range(len(columns))]
+    widths = [max((texts.cells(line[index]) for line in lines), default=0) for index in range(len(columns))]
     coloured = _coloured()  # where somebody insists
     for line in lines:
         aligned = "  ".join(
-            text.rjust(width) if to_right else text.ljust(width)
+            texts.right(text, width) if to_right else texts.left(text, width)
             for text, width, to_right in zip(line, widths, right, strict=True)
         ).rstrip()
         for word in {text for text in line if text in STYLES} if coloured else ():

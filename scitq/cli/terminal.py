@@ -14,6 +14,7 @@ from typing import Annotated, Any, Final, Literal
 import typer
 from typer.core import TyperGroup
 
+from scitq.cli.texts import cells as cells_of
 from scitq.cli.texts import middle
 
 GAP: Final = 2
@@ -78,7 +79,7 @@ def table(
     from rich.text import Text
 
     console = Console(highlight=False)
-    widths = [max(len(name), *(len(line[at]) for line in cells), 0) for at, name in enumerate(columns)]
+    widths = [max(len(name), *(cells_of(line[at]) for line in cells), 0) for at, name in enumerate(columns)]
     if long:
         chosen = list(range(len(columns)))
     else:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from textwrap import wrap
 from typing import Any, Final
 
 from rich.console import Group
 from rich.text import Text
 
 from scitq.cli.tables import STYLES
-from scitq.cli.texts import clean, middle
+from scitq.cli.texts import clean, left, middle
 from scitq.cli.watch_eyes import Picture, Row, Wish, done
 from scitq.lib.progress import span
 
@@ -100,7 +101,7 @@ class Screen:
         """So many lines, each so wide."""
         room = max(height - 2, 1)
         if self._helping:
-            body = [Text(text) for text in HELP]
+            body = [Text(line) for text in HELP for line in wrap(text, width, subsequent_indent="  ")]
         elif not picture.seen:
             body = [Text("looking…", style="dim")]
         elif self.batch is not None:
@@ -169,7 +170,7 @@ class Screen:
         ended, total, failed = done(row), int(row["tasks"]), int(row["failed"] or 0)
         bar = BAR if width >= 100 else BAR // 2
         filled = ended * bar // total if total else 0
-        line = Text(middle(clean(row["batch"]), 20).ljust(21), style="bold")
+        line = Text(left(middle(clean(row["batch"]), 20), 21), style="bold")
         line += Text("━" * filled, style="red" if failed else "green") + Text("─" * (bar - filled), style="dim")
         line += Text(f" {f'{ended:,}/{total:,}':>13}", style="not bold")
         if row["stopped"]:
@@ -193,7 +194,7 @@ class Screen:
             return [*lines, Text("looking…", style="dim")]
         for row in rows[self._top : self._top + room - 1]:
             line = Text(f"{row['task_id']:>8}  ") + Text(f"{row['status']:<10}", style=STYLES.get(row["status"], ""))
-            line += Text(f"{since(row['status_date']):>10}  {middle(clean(row['name'] or ''), 16):<17}")
+            line += Text(f"{since(row['status_date']):>10}  {left(middle(clean(row['name'] or ''), 16), 17)}")
             lines.append(line + Text(middle(clean(row["command"] or ""), max(width - line.cell_len, 8)), style="dim"))
         return lines
 
@@ -220,7 +221,7 @@ def _title(text: str, width: int) -> Text:
 
 
 def _worker_line(row: Row, width: int) -> Text:
-    line = Text(f"{middle(clean(row['name']), 20):<21}")
+    line = Text(left(middle(clean(row["name"]), 20), 21))
     line += Text(f"{row['status']:<9}", style=STYLES.get(row["status"], ""))
     slots = max(int(row["concurrency"]), int(row["running"]))
     shown = min(slots, BAR)
@@ -237,5 +238,5 @@ def _worker_line(row: Row, width: int) -> Text:
 def _failure_line(row: Row, width: int) -> Text:
     reason = row["reason"] or (f"return code {row['return_code']}" if row["return_code"] is not None else "")
     line = Text(f"{row['task_id']:>8}  {since(row['ended_date']):>10}  ", style="red")
-    line += Text(f"{middle(clean(row['task_name'] or row['batch'] or ''), 16):<17}{clean(reason)}  ")
+    line += Text(f"{left(middle(clean(row['task_name'] or row['batch'] or ''), 16), 17)}{clean(reason)}  ")
     return line + Text(middle(clean(row["command"] or ""), max(width - line.cell_len, 8)), style="dim")

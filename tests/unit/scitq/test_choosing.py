@@ -64,6 +64,26 @@ def test_above_a_hundred_it_is_asked_with_their_number(typed: Typed, monkeypatch
     assert (yes.code, yes.out) == (0, "101 tasks deleted\n")
 
 
+def test_a_word_that_is_somewhere_in_several_tasks_destroys_none_unasked(typed: Typed) -> None:
+    for name in ("S1", "S10"):
+        typed.server.task("true", batch="vague", name=name, status="paused")
+    typed.server.shown()
+    for verb in ("delete", "relaunch"):
+        alone = typed("manage", "task", verb, "batch:vague", "S1")
+        assert alone.code == exits.REFUSED and "2 tasks, as 'S1' is somewhere in them (name:S1 is" in alone.err
+        assert "Go on? [y/N]" in typed("manage", "task", verb, "S1", typing="n\n").err
+    assert task(typed, "delete", "name:S1") == "1 task deleted\n"
+    assert task(typed, "delete", "S10") == "1 task deleted\n", "one is the one"
+
+
+def test_what_is_changed_is_chosen_the_same_way(typed: Typed) -> None:
+    typed.server.task("true", batch="changed", name="c", status="paused")
+    typed.server.shown()
+    task(typed, "update", "last", "-c", "false")
+    assert "command            false\n" in task(typed, "show", "name:c")
+    assert typed("manage", "task", "update", "status:x", "-c", "true").code == exits.MISUSED
+
+
 def test_workers_are_chosen_the_same_way(typed: Typed) -> None:
     typed.server.agent("node1", batches=("align",))
     typed.server.agent("node2", batches=("count",))

@@ -10,7 +10,8 @@ import pytest
 from rich.cells import cell_len
 from rich.text import Text
 
-from scitq.cli.texts import middle
+from scitq.cli.tables import show
+from scitq.cli.texts import cells, middle
 from scitq.cli.watch import keys
 from scitq.cli.watch_eyes import Eyes, Picture, Wish
 from scitq.cli.watch_screen import Screen, shares
@@ -131,6 +132,22 @@ def test_keys_are_told_apart() -> None:
 def test_no_line_is_given_away_or_lost(room: int) -> None:
     given = shares(room, (3, 1, 50))
     assert sum(given) == min(room, 54) and all(one <= most for one, most in zip(given, (3, 1, 50), strict=True))
+
+
+def test_signs_that_are_two_columns_wide_do_not_push_the_others_aside(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [{"name": name, "status": "failed"} for name in ("S1", "\U0001f9ec 日本", "e\u0301")]
+    show(rows, ["name", "status"])
+    at = {cells(line.partition("failed")[0]) for line in capsys.readouterr().out.splitlines()[1:]}
+    assert at == {9}
+    assert middle("日本語日本語", 7) == "日本\N{HORIZONTAL ELLIPSIS}語"
+    assert all(cells(middle("日本語abc", most)) <= most for most in range(12))
+
+
+def test_its_keys_are_told_in_a_narrow_terminal_too() -> None:
+    screen = Screen("http://x")
+    screen.pressed("?", Picture())
+    text = " ".join(str(line) for line in screen.drawn(Picture(), 40, 30, 0.0).renderables)
+    assert "nothing ends with it" in " ".join(text.split()) and "all again" in " ".join(text.split())
 
 
 def test_what_is_too_long_is_cut_in_its_middle() -> None:

@@ -155,6 +155,12 @@ def test_an_unknown_field_is_told_what_it_may_have_been(shared: Whole) -> None:
     assert "did you mean required_task_ids?" in shared.post("/tasks/", {"command": "x", "requires_task_ids": []}).text
 
 
+def test_a_word_that_is_none_is_told_what_it_may_have_been(shared: Whole) -> None:
+    answer = shared.get("/tasks/?status=running,faild").json()
+    assert answer["message"] == "status: 'faild' is none: did you mean failed?" and set(answer["errors"]) == {"status"}
+    assert "it should be 'running' or 'paused'" in shared.put("/workers/1", {"status": "x"}).json()["message"]
+
+
 def test_the_errors_name_every_field_that_is_wrong(shared: Whole) -> None:
     answer = shared.post("/tasks/", {"command": "", "retry": -1, "batch": "a/b", "use_cache": "perhaps"}).json()
     assert set(answer["errors"]) == {"command", "retry", "batch", "use_cache"}
