@@ -19,9 +19,9 @@ from scitq.errors import NothingFound, Rejected
 AT_ONCE: Final = 10_000
 _HELP: Final = "Ids, ranges (12-40), last, last:10, or a query: 'status:failed batch:x* since:2h'. See docs/query.md."
 
-Which = Annotated[list[str] | None, typer.Argument(metavar="[WHICH]...", help=_HELP, show_default=False)]
+Which = Annotated[list[str] | None, typer.Argument(metavar="WHICH", help=_HELP, show_default=False)]
 _WORKERS_HELP: Final = "Ids, ranges, or a query: 'status:offline batch:x*'. See docs/query.md."
-WhichWorkers = Annotated[list[str] | None, typer.Argument(metavar="[WHICH]...", help=_WORKERS_HELP, show_default=False)]
+WhichWorkers = Annotated[list[str] | None, typer.Argument(metavar="WHICH", help=_WORKERS_HELP, show_default=False)]
 EVERYTHING: Final = "say which: ids, a range, last, or a query as 'status:failed batch:x*'"
 
 

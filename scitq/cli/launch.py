@@ -58,6 +58,8 @@ def launch(
     json: Annotated[bool, _Json] = False,
 ) -> None:
     """Queue a task: a command line that a worker will run."""
+    if not command[0].strip():
+        raise typer.BadParameter("it is empty: a command begins with the name of a program", param_hint="'COMMAND'")
     text, option = _command(command, docker, option, uid, gid)
     needs = [number for given in requirements or () for number in selecting.required(given)]
     if test and json:

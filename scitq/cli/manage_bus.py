@@ -26,7 +26,7 @@ def bus() -> None:
     """What carries the messages between the server's parts."""
 
 
-Ids = Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="Which.", show_default=False)]
+Ids = Annotated[list[str] | None, typer.Argument(metavar="ID", help="Which.", show_default=False)]
 All = Annotated[bool, typer.Option("--all", help="All that there are when it begins.")]
 Queue = Annotated[str | None, typer.Option("-q", "--queue", help="Only those from reports, commands or output.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only tell for how many it would be done.")]
@@ -102,7 +102,7 @@ def parked_discard(
 
 def _chosen(ids: list[str] | None, all: bool) -> list[str] | None:
     if bool(ids) == all:
-        raise typer.BadParameter("say which: ids, or --all", param_hint="[ID]...")
+        raise typer.BadParameter("say which: ids, or --all", param_hint="'ID'")
     return None if all else ids
 
 

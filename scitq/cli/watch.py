@@ -17,6 +17,7 @@ from typing import Any, Final
 import typer
 
 from scitq.cli.client import Target
+from scitq.cli.output import SIGNALLED
 from scitq.errors import Rejected
 
 PAUSE_S: Final = 1.0
@@ -60,6 +61,8 @@ def _draw(server: Any) -> None:
     eyes = Eyes(server, PAUSE_S, stir)
     screen = Screen(server.url)
     signal.signal(signal.SIGWINCH, stir)
+    for ending in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(ending, _leave)
     signal.signal(signal.SIGTSTP, signal.SIG_IGN)  # a shell would be left with our screen
     eyes.start()
     with _by_key(), Live(console=console, screen=True, auto_refresh=False) as live:
@@ -78,6 +81,11 @@ def _draw(server: Any) -> None:
                     if wish is not None:
                         eyes.do(wish)
             eyes.look_at(screen.batch)
+
+
+def _leave(number: int, _: object) -> None:
+    """Ended from elsewhere: the terminal is given back as it was."""
+    sys.exit(SIGNALLED + number)
 
 
 def keys(data: bytes) -> Iterator[str]:

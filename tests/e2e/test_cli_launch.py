@@ -111,7 +111,8 @@ def test_a_test_sends_nothing(system: Embedded) -> None:
 @pytest.mark.parametrize(
     "words",
     [(), ("-n", "a"), ("--nonsense", "echo"), ("-R", "x", "echo"), ("-O", "x", "echo"), ("-n", "a", "-n", "b", "echo"),
-     ("--retry", "-1", "echo"), ("-d", "i", "-u", "1", "echo"), ("-s", "h", "--server", "i", "echo")],
+     ("--retry", "-1", "echo"), ("-d", "i", "-u", "1", "echo"), ("-s", "h", "--server", "i", "echo"), ("",),
+     (" ", "x")],
 )  # fmt: skip
 def test_bad_use_exits_with_2_and_sends_nothing(system: Embedded, words: tuple[str, ...]) -> None:
     done = launch(system, *words)

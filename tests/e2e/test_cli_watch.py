@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -46,14 +47,34 @@ def system(tmp_path: Path) -> Iterator[Embedded]:
         yield system
 
 
+def watching(system: Embedded, folder: Path) -> Tmux:
+    """A terminal in which it runs; `pid` in the folder tells who it is, and the terminal with what it ended."""
+    environ = {name: system.machine.environ[name] for name in ("HOME", "SCITQ_SERVER", "SCITQ_DATA")}
+    line = shlex.join(["env", *(f"{name}={text}" for name, text in environ.items()), *WATCH])
+    line = f"sh -c {shlex.quote(f'echo $$ > {folder}/pid; exec {line}')}; echo ended $?; stty -a; cat"
+    tmux = Tmux(folder)
+    tmux.run("new-session", "-d", "-x", "80", "-y", "24", "-c", os.getcwd(), line)
+    return tmux
+
+
+def test_whoever_ends_it_from_elsewhere_gets_the_terminal_back(system: Embedded, tmp_path: Path) -> None:
+    system.server()
+    system.client()
+    tmux = watching(system, tmp_path)
+    try:
+        tmux.shows("NEWEST FAILURES")
+        os.kill(int((tmp_path / "pid").read_text()), signal.SIGTERM)
+        tmux.shows("ended 143", " echo")
+        assert "NEWEST" not in tmux.screen()
+    finally:
+        tmux.run("kill-server")
+
+
 def test_it_is_drawn_resized_steered_and_survives_a_restart(system: Embedded, tmp_path: Path) -> None:
     server = system.server()
     client = system.client()
     client.tasks_create([{"command": "true", "name": f"s{number}", "batch": "samples"} for number in range(30)])
-    environ = {name: system.machine.environ[name] for name in ("HOME", "SCITQ_SERVER", "SCITQ_DATA")}
-    line = shlex.join(["env", *(f"{name}={text}" for name, text in environ.items()), *WATCH]) + "; echo ended $?; cat"
-    tmux = Tmux(tmp_path)
-    tmux.run("new-session", "-d", "-x", "80", "-y", "24", "-c", os.getcwd(), line)
+    tmux = watching(system, tmp_path)
     try:
         tmux.shows("BATCHES 1", "samples", "0/30", "no worker serves it", "NEWEST FAILURES")
         tmux.press("p")
