@@ -7,6 +7,7 @@ import errno
 import os
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Event
@@ -161,19 +162,27 @@ def test_what_stumbled_over_something_stays_for_the_next_one(tmp_path: Path, sta
 
 
 def test_flushing_waits_for_what_was_given_before_and_for_no_more() -> None:
-    held = Event()
+    go, held = Event(), Event()
 
     def answer(asked: Asked) -> Said:
-        if asked.json["command"] == "b":
-            held.wait(30)
+        (go if asked.json["command"] == "a" else held).wait(30)
         return created(asked)
 
-    with serving(answer) as there, Server(there.url) as server, server.background() as sender:
+    with (
+        serving(answer) as there,
+        Server(there.url) as server,
+        server.background() as sender,
+        ThreadPoolExecutor(1) as pool,
+    ):
         first = sender.task_create("a")
-        first.add_done_callback(lambda _: sender.task_create("b"))
-        sender.flush(30)
-        assert first.done() and sender.waiting <= 1
+        flushed = pool.submit(sender.flush, 30)
+        eventually(lambda: sender._outbox._changed._waiters, "the flush waits")  # type: ignore[attr-defined]
+        sender.task_create("b")
+        go.set()
+        flushed.result(30)
+        assert first.done() and sender.waiting == 1
         held.set()
+        sender.close(30)
 
 
 def test_a_child_that_outlives_its_parent_keeps_nothing_from_the_next_one(tmp_path: Path) -> None:
