@@ -1,6 +1,7 @@
 """Fixtures for every test: the real services, started only when a test asks for them."""
 
 import os
+import signal
 from collections.abc import Iterator
 from typing import NoReturn
 
@@ -9,6 +10,12 @@ import pytest
 from tests.services.postgres import PostgresMissing, PrivatePostgres
 from tests.services.rabbit_programs import RabbitMissing
 from tests.services.rabbitmq import PrivateRabbit
+
+
+def pytest_configure() -> None:
+    """A shell without job control has what it starts in the background ignore Ctrl-C, and so all that tests start."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
