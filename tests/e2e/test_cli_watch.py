@@ -51,7 +51,7 @@ def watching(system: Embedded, folder: Path) -> Tmux:
     """A terminal in which it runs; `pid` in the folder tells who it is, and the terminal with what it ended."""
     environ = {name: system.machine.environ[name] for name in ("HOME", "SCITQ_SERVER", "SCITQ_DATA")}
     line = shlex.join(["env", *(f"{name}={text}" for name, text in environ.items()), *WATCH])
-    line = f"sh -c {shlex.quote(f'echo $$ > {folder}/pid; exec {line}')}; echo ended $?; stty -a; cat"
+    line = f"sh -c {shlex.quote(f'echo $$ > {folder}/pid; exec {line}')}; code=$?; stty -a; echo ended $code; cat"
     tmux = Tmux(folder)
     tmux.run("new-session", "-d", "-x", "80", "-y", "24", "-c", os.getcwd(), line)
     return tmux
