@@ -8,11 +8,11 @@ from typing import Annotated, Any, Final, NamedTuple
 
 import typer
 
+from scitq.cli.choosing import AT_ONCE
 from scitq.cli.tables import cell, dump
 from scitq.errors import Rejected, ServerError
 
 MANY: Final = 100
-AT_ONCE: Final = 10_000
 SHOWN: Final = 10
 OF_ONE: Final = (404, 409)
 """Refusals that are about one thing, and say nothing of the others."""

@@ -10,8 +10,6 @@ from playwright.sync_api import Browser, Page, expect
 
 from scitq import explained
 from scitq.web.app import all_routes
-from tests.conftest import miss
-from tests.services.chromium import ChromiumMissing, chromium
 from tests.services.scitq import Embedded, embedded
 
 WAIT_MS = 20_000
@@ -23,15 +21,6 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded]:
         system.server()
         system.client().task_create("echo hello", batch="samples", status="paused")
         yield system
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    try:
-        with chromium() as browser:
-            yield browser
-    except ChromiumMissing as missing:
-        miss(str(missing))
 
 
 @pytest.fixture(params=["light", "dark"])

@@ -12,22 +12,11 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, Response, expect
 
-from tests.conftest import miss
-from tests.services.chromium import ChromiumMissing, chromium
 from tests.services.scitq import Embedded, embedded
 
 WAIT_MS = 20_000
 expect.set_options(timeout=WAIT_MS)
 Open = Callable[..., Page]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    try:
-        with chromium() as browser:
-            yield browser
-    except ChromiumMissing as missing:
-        miss(str(missing))
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import io
 import sys
@@ -13,10 +12,8 @@ from typing import Any, Final, NamedTuple
 from unittest import mock
 
 import typer
-import uvicorn
 
 from scitq.cli import client, main, program
-from tests.services.waiting import eventually
 from tests.unit.web.whole import TOKEN, Whole, whole
 
 NOWHERE: Final = "127.0.0.1:9"
@@ -113,14 +110,5 @@ class _Text(io.TextIOWrapper):
 
 @contextmanager
 def typing_to_a_server(folder: Path) -> Iterator[Typed]:
-    with whole(folder / "store") as server:
-        config = uvicorn.Config(
-            server.app, host="127.0.0.1", port=0, lifespan="off", log_config=None, access_log=False,
-            ws="websockets-sansio", proxy_headers=False, timeout_graceful_shutdown=2,
-        )  # fmt: skip
-        web = uvicorn.Server(config)
-        serving = asyncio.run_coroutine_threadsafe(web.serve(), server._loop)
-        eventually(lambda: web.started)
-        yield Typed(server, web.servers[0].sockets[0].getsockname()[1], folder)
-        web.should_exit = True
-        serving.result(20)
+    with whole(folder / "store") as server, server.listening() as port:
+        yield Typed(server, port, folder)

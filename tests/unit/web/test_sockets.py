@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
 from collections.abc import Iterator
 from typing import Any
@@ -10,31 +9,20 @@ from typing import Any
 import httpx
 import orjson
 import pytest
-import uvicorn
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from scitq.domain.requests import MOST_BYTES
 from scitq.projections import tasks
 from scitq.web import lists
-from tests.services.waiting import eventually
 from tests.unit.web.whole import BEARER, Whole, whole
 
 
 @pytest.fixture(scope="module")
 def listening(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Whole, int]]:
     """A whole server behind uvicorn, in the same loop."""
-    with whole(tmp_path_factory.mktemp("store")) as server:
-        config = uvicorn.Config(
-            server.app, host="127.0.0.1", port=0, lifespan="off", log_config=None, access_log=False,
-            ws="websockets-sansio", proxy_headers=False, timeout_graceful_shutdown=2,
-        )  # fmt: skip
-        web = uvicorn.Server(config)
-        serving = asyncio.run_coroutine_threadsafe(web.serve(), server._loop)
-        eventually(lambda: web.started)
-        yield server, web.servers[0].sockets[0].getsockname()[1]
-        web.should_exit = True
-        serving.result(20)
+    with whole(tmp_path_factory.mktemp("store")) as server, server.listening() as port:
+        yield server, port
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import httpx
+import uvicorn
 
 from scitq.bootstrap.engine import EngineHost
 from scitq.bootstrap.projecting import ProjectionHost, rebuild
@@ -151,6 +152,20 @@ class Whole:
         answer = self.post("/tasks/", {"command": command, **fields})
         assert answer.status_code == 201, answer.text
         return int(answer.json()["task_id"])
+
+    @contextmanager
+    def listening(self) -> Iterator[int]:
+        """Behind uvicorn, in the same loop, at that port of 127.0.0.1."""
+        config = uvicorn.Config(
+            self.app, host="127.0.0.1", port=0, lifespan="off", log_config=None, access_log=False,
+            ws="websockets-sansio", proxy_headers=False, timeout_graceful_shutdown=2,
+        )  # fmt: skip
+        web = uvicorn.Server(config)
+        serving = asyncio.run_coroutine_threadsafe(web.serve(), self._loop)
+        eventually(lambda: web.started)
+        yield web.servers[0].sockets[0].getsockname()[1]
+        web.should_exit = True
+        serving.result(20)
 
     def shown(self) -> None:
         """Wait until the views show everything that was recorded."""
