@@ -11,9 +11,10 @@ from starlette.types import Receive, Scope, Send
 
 from scitq.bootstrap import logs
 from scitq.bootstrap.claiming import refuse_what_cannot_be_shared
+from scitq.bootstrap.preparing import prepare
 from scitq.bootstrap.presence import Presence
 from scitq.bootstrap.roles import Role
-from scitq.bootstrap.server import open_bus, prepare, shared_token
+from scitq.bootstrap.server import open_bus, shared_token
 from scitq.bootstrap.web import services
 from scitq.config import Settings
 from scitq.errors import ScitqError

@@ -16,9 +16,10 @@ import uvloop
 
 from scitq import tokens
 from scitq.bootstrap import logs, service
-from scitq.bootstrap.claiming import IN_PROCESS, claimed, leave_if_told, told_to_leave
+from scitq.bootstrap.claiming import IN_PROCESS, claimed, told_to_leave
 from scitq.bootstrap.effects import EffectsHost, broker_users
 from scitq.bootstrap.engine import EngineHost
+from scitq.bootstrap.preparing import prepare_patiently
 from scitq.bootstrap.presence import Presence
 from scitq.bootstrap.projecting import ProjectionHost
 from scitq.bootstrap.recording import RecorderHost
@@ -31,19 +32,13 @@ from scitq.bus.local import LocalBus
 from scitq.bus.rabbitmq import RabbitBus
 from scitq.config import Settings
 from scitq.config.values import Token
-from scitq.errors import Rejected, SchemaMismatch, ScitqError, StoreError, StoreUnavailable
+from scitq.errors import Rejected, ScitqError
 from scitq.projections import database
-from scitq.store.health import exists
-from scitq.store.journal import open_journal
-from scitq.store.output import open_output
-from scitq.store.upgrade import upgrade
-from scitq.store.urls import shown, store_urls
+from scitq.store.urls import store_urls
 
 log = logging.getLogger(__name__)
 
 OPEN_S: Final = 5.0
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 5.0
-MAKE_S: Final = 10.0
 STOP_S: Final = 8.0
 SWITCH_S: Final = 0.001
 """How long a thread may keep the interpreter while others want it: five milliseconds, the default, can be felt."""
@@ -60,7 +55,7 @@ def serve(
     settings: Settings, sock: socket.socket | None, beside: Beside | None = None, roles: Collection[Role] = ROLES
 ) -> int:
     """Serve on a socket that listens already."""
-    _prepare_patiently(settings.store)
+    prepare_patiently(settings.store)
     token = shared_token(settings, roles)
     with ExitStack() as stack:
         if sock is not None:
@@ -82,53 +77,6 @@ def shared_token(settings: Settings, roles: Collection[Role]) -> Token:
             extra={"folder": settings.data},
         )
     return tokens.server_token(settings.data)
-
-
-def _prepare_patiently(store: str | None) -> None:
-    """A database that is away is waited for: it may be starting too. So is a schema that another process makes now."""
-    pause_s, made_by = FIRST_PAUSE_S, time.monotonic() + MAKE_S
-    while True:
-        leave_if_told()
-        try:
-            return prepare(store)
-        except SchemaMismatch:
-            if store_urls(store).events.startswith("sqlite:") or time.monotonic() > made_by:
-                raise
-            time.sleep(FIRST_PAUSE_S)
-        except StoreUnavailable as error:
-            log.warning("the server waits for its store", extra={"reason": str(error).partition("\n")[0]})
-            service.tell(service.doing("waits for its store"))
-            _rest(pause_s)
-            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
-
-
-def _rest(seconds: float) -> None:
-    until = time.monotonic() + seconds
-    while (left := until - time.monotonic()) > 0:
-        leave_if_told()
-        time.sleep(min(left, FIRST_PAUSE_S))
-
-
-def prepare(store: str | None) -> None:
-    """Make the store where there is none. What is wrong with it is said here, once, and not by each of the parts."""
-    urls = store_urls(store)
-    if not exists(store):
-        if _is_there(urls.output):  # or it would be shown as that of the new log's executions, which count from 1 too
-            raise Rejected(
-                f"the log {shown(urls.events)} is gone, and what it is the log of is still there: bring it back from "
-                f"a copy, or move {shown(urls.output)} away too, to begin anew"
-            )
-        upgrade(store)
-    open_journal(urls.events).close()
-    open_output(urls.output).close()
-
-
-def _is_there(output: str) -> bool:
-    try:
-        open_output(output).close()
-    except StoreError:
-        return False
-    return True
 
 
 class Beside(Protocol):

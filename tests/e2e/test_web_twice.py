@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -40,8 +41,12 @@ class Pair:
         system.adopt(self.second)
         tokens = (TOKEN, token)
         self.clients = [Server(f"http://x:{tokens[number]}@127.0.0.1:{port}") for number, port in enumerate(self.ports)]
-        for client in self.clients:
-            eventually(client.ready, "each web process is ready")
+        for client, process in zip(self.clients, (self.first, self.second), strict=True):
+            eventually(partial(self._ready, client, process), "each web process is ready")
+
+    def _ready(self, client: Server[dict[str, Any]], process: Process) -> bool:
+        assert process.running() and self.core.running(), process.said() + self.core.said()
+        return client.ready()
 
     def close(self) -> None:
         for client in self.clients:
