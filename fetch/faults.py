@@ -1,0 +1,51 @@
+"""What the system says about a file, in our words."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from scitq.fetch.errors import (
+    FetchError,
+    FetchErrorNoRepeat,
+    NoSpace,
+    NotAuthorised,
+    NotFound,
+    Quota,
+    Unreachable,
+    UnsupportedError,
+)
+
+_KINDS: Final[dict[int, type[FetchError]]] = {
+    errno.ENOENT: NotFound,
+    errno.ENOTDIR: NotFound,
+    errno.EACCES: NotAuthorised,
+    errno.EPERM: NotAuthorised,
+    errno.EROFS: NotAuthorised,
+    errno.ENOSPC: NoSpace,
+    errno.EFBIG: NoSpace,
+    errno.EDQUOT: Quota,
+    errno.EIO: Unreachable,  # these four: a network file system that may come back
+    errno.ESTALE: Unreachable,
+    errno.ETIMEDOUT: Unreachable,
+    errno.EHOSTDOWN: Unreachable,
+    errno.ENAMETOOLONG: UnsupportedError,
+    errno.EINVAL: UnsupportedError,
+}
+
+
+@contextmanager
+def of_files(name: str) -> Iterator[None]:
+    """Errors of the system become ours. `name` is said where the system does not say which file it means."""
+    try:
+        yield
+    except OSError as error:
+        raise of_file(error, name) from error
+
+
+def of_file(error: OSError, name: str) -> FetchError:
+    kind = _KINDS.get(error.errno or 0, FetchErrorNoRepeat)
+    about = error.filename if isinstance(error.filename, str) else name
+    return kind(f"{about}: {error.strerror or error}")

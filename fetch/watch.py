@@ -1,0 +1,165 @@
+"""How a transfer is followed, and how it is called off.
+
+A caller makes a `Cancellation` and a callback; the verbs make one `Watch` of them for all of a call, and hand each
+backend the `FileWatch` of the file it moves. All of it may be used from any thread.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from scitq.fetch.errors import Cancelled, TimedOut
+
+TELL_EVERY_S: Final = 0.1
+GRACE_S: Final = 600.0
+SLOWEST_BYTES_PER_S: Final = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a call is: what its callback is given, ten times a second at most, and once more at the end."""
+
+    file: str
+    """The one that moved last, by the name it has below its folder."""
+    done_bytes: int
+    total_bytes: int | None
+    """None while it is not known: a server need not say, and a long listing comes piece by piece."""
+    done_files: int
+    total_files: int | None
+
+
+class Cancellation:
+    """Set once, by whoever started a call; the call ends with `Cancelled`, within moments also where it waits."""
+
+    def __init__(self) -> None:
+        self._set = threading.Event()
+        self._lock = threading.Lock()
+        self._cuts: dict[object, Callable[[], object]] = {}
+
+    def cancel(self) -> None:
+        with self._lock:
+            self._set.set()
+            cuts = list(self._cuts.values())
+        for cut in cuts:
+            cut()
+
+    @property
+    def cancelled(self) -> bool:
+        return self._set.is_set()
+
+    def check(self) -> None:
+        if self._set.is_set():
+            raise Cancelled("it was called off")
+
+    def wait(self, seconds: float) -> None:
+        """Sleep, unless it is cancelled."""
+        if self._set.wait(seconds):
+            self.check()
+
+    @contextmanager
+    def cutting(self, cut: Callable[[], object]) -> Iterator[None]:
+        """While it lasts, a cancellation calls `cut`: to end what blocks, such as a read from a network."""
+        key = object()
+        with self._lock:
+            self.check()
+            self._cuts[key] = cut
+        try:
+            yield
+        finally:
+            with self._lock:
+                del self._cuts[key]
+
+
+class Watch:
+    """All of one call: adds up what its files have moved, tells the callback, and stops at a cancellation."""
+
+    def __init__(
+        self, tell: Callable[[Progress], object] | None = None, cancellation: Cancellation | None = None
+    ) -> None:
+        self.cancellation = cancellation or Cancellation()
+        self._tell = tell
+        self._lock = threading.Lock()
+        self._done_bytes = self._total_bytes = 0
+        self._done_files = self._files = self._unmeasured = 0
+        self._all_begun = False
+        self._told_at = 0.0
+
+    def check(self) -> None:
+        self.cancellation.check()
+
+    def file(self, name: str, size: int | None = None) -> FileWatch:
+        """One more file, of that size if it is known."""
+        with self._lock:
+            self._files += 1
+            self._total_bytes += size or 0
+            self._unmeasured += size is None
+        return FileWatch(self, name, size)
+
+    def measured(self, size: int) -> None:
+        """The size of a file that began without one."""
+        with self._lock:
+            self._total_bytes += size
+            self._unmeasured -= 1
+
+    def all_begun(self) -> None:
+        """No more files come: the totals are those of the whole call."""
+        with self._lock:
+            self._all_begun = True
+
+    def moved(self, name: str, count: int, *, file_done: bool = False) -> None:
+        self.check()
+        with self._lock:
+            self._done_bytes += count
+            self._done_files += file_done
+            at_end = self._all_begun and self._done_files == self._files
+            now = time.monotonic()
+            if self._tell is not None and (at_end or now - self._told_at >= TELL_EVERY_S):
+                self._told_at = now
+                self._tell(self._progress(name))
+
+    def _progress(self, name: str) -> Progress:
+        total_bytes = self._total_bytes if self._all_begun and not self._unmeasured else None
+        total_files = self._files if self._all_begun else None
+        return Progress(name, self._done_bytes, total_bytes, self._done_files, total_files)
+
+
+class FileWatch:
+    """One file of a call. `moved` is called for each piece, and raises when the call is cancelled or far too slow."""
+
+    def __init__(self, whole: Watch, name: str, size: int | None) -> None:
+        self.name = name
+        self._whole = whole
+        self._size = size
+        self._done = 0
+        self._began = time.monotonic()
+
+    @property
+    def cancellation(self) -> Cancellation:
+        return self._whole.cancellation
+
+    def moved(self, count: int) -> None:
+        self._done += count
+        self._whole.moved(self.name, count)
+        allowed_s = GRACE_S + self._done / SLOWEST_BYTES_PER_S
+        if time.monotonic() - self._began > allowed_s:
+            raise TimedOut(f"less than {SLOWEST_BYTES_PER_S} bytes a second arrive")
+
+    def again(self, done: int = 0) -> None:
+        """Another try begins, with that many bytes in place already."""
+        self._whole.moved(self.name, done - self._done)
+        self._done, self._began = done, time.monotonic()
+
+    def has_size(self, size: int) -> None:
+        """What was not known before it began."""
+        if self._size is None:
+            self._size = size
+            self._whole.measured(size)
+
+    def done(self) -> None:
+        """It is whole and has its name."""
+        self._whole.moved(self.name, 0, file_done=True)
