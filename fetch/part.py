@@ -30,7 +30,7 @@ class Part:
         self.size = 0
         self.expected_bytes: int | None = None
         self.expected_md5: str | None = None
-        self.modified_s: float | None = None
+        self.modified_ns: int | None = None
         self.mode: int | None = None
         self._md5 = hashlib.md5(usedforsecurity=False)
         self._hashed = 0
@@ -46,11 +46,11 @@ class Part:
         if not self._landed:
             os.unlink(self.path)
 
-    def expect(self, *, size: int | None = None, md5: str | None = None, modified_s: float | None = None) -> None:
+    def expect(self, *, size: int | None = None, md5: str | None = None, modified_ns: int | None = None) -> None:
         """What the source says of it; what it does not say is left as it was."""
         self.expected_bytes = self.expected_bytes if size is None else size
         self.expected_md5 = self.expected_md5 if md5 is None else md5.lower()
-        self.modified_s = self.modified_s if modified_s is None else modified_s
+        self.modified_ns = self.modified_ns if modified_ns is None else modified_ns
 
     def write(self, data: memoryview) -> None:
         """The next bytes. They are hashed on the way where a checksum is expected."""
@@ -69,7 +69,7 @@ class Part:
             os.lseek(self.fd, 0, os.SEEK_SET)
         self.size = self._hashed = 0
         self._md5 = hashlib.md5(usedforsecurity=False)
-        self.expected_bytes = self.expected_md5 = self.modified_s = None
+        self.expected_bytes = self.expected_md5 = self.modified_ns = None
         self.memory.clear()
 
     def verify(self) -> None:
@@ -77,24 +77,25 @@ class Part:
         with faults.of_files(self.target):
             size = os.fstat(self.fd).st_size
         if self.expected_bytes not in (None, size):
-            wrong = Corrupt(f"{size} bytes arrived, and the source has {self.expected_bytes}")
+            wrong = Corrupt(f"{self.target}: {size} bytes arrived, and the source has {self.expected_bytes}")
             self.restart()
             raise wrong
         if self.expected_md5 is not None and (got := self._digest()) != self.expected_md5:
-            wrong = Corrupt(f"the MD5 of what arrived is {got}, and the source says {self.expected_md5}")
+            wrong = Corrupt(f"{self.target}: the MD5 of what arrived is {got}, and not {self.expected_md5}")
             self.restart()
             raise wrong
 
     def land(self) -> None:
         """It gets its name, in place of what had it before."""
         with faults.of_files(self.target):
-            if os.path.isdir(self.target):
-                raise UnsupportedError(f"{self.target} is a folder: a file cannot take its place")
             if self.mode is not None:
                 os.fchmod(self.fd, stat.S_IMODE(self.mode) & 0o777)
-            if self.modified_s is not None:
-                os.utime(self.fd, (self.modified_s, self.modified_s))
-            os.rename(self.path, self.target)
+            if self.modified_ns is not None:
+                os.utime(self.fd, ns=(self.modified_ns, self.modified_ns))
+            try:
+                os.rename(self.path, self.target)
+            except IsADirectoryError as error:
+                raise UnsupportedError(f"{self.target} is a folder: a file cannot take its place") from error
         self._landed = True
 
     def _digest(self) -> str:

@@ -1,0 +1,56 @@
+"""Which code speaks which protocol; it is loaded when it is first needed."""
+
+from __future__ import annotations
+
+import importlib
+import threading
+from typing import Final
+
+from scitq.fetch.backend import Backend
+from scitq.fetch.errors import BadURI, UnsupportedError
+from scitq.fetch.uri import URI, meant
+
+_PLACES: Final = {
+    "file": "scitq.fetch.local:LocalFiles",
+    "ftp": "scitq.fetch.ftp:Ftp",
+    "http": "scitq.fetch.http:Http",
+    "https": "scitq.fetch.http:Http",
+}
+_made: Final[dict[str, Backend]] = {}
+_making: Final = threading.Lock()
+
+
+def backend_of(uri: URI) -> Backend:
+    """The one for all URIs of this kind, shared by all threads."""
+    place = _place(uri)
+    with _making:
+        if place not in _made:
+            module, name = place.split(":")
+            _made[place] = getattr(importlib.import_module(module), name)()
+        return _made[place]
+
+
+def protocols() -> list[str]:
+    """Those that can be written before `://`."""
+    return sorted(_PLACES)
+
+
+def check_uri(uri: str | URI) -> str:
+    """The protocol of a URI; raises, in words, for one that nothing here can fetch."""
+    place = URI(uri)
+    _place(place)
+    return place.protocol
+
+
+def _place(uri: URI) -> str:
+    if uri.protocol not in _PLACES:
+        known = protocols()
+        raise BadURI(f"there is no protocol {uri.protocol[:40]!r}, only {', '.join(known)}", 0, _like(uri, known))
+    if uri.options:
+        raise UnsupportedError(f"{uri.protocol}:// has no option {uri.options[0]}")
+    return _PLACES[uri.protocol]
+
+
+def _like(uri: URI, known: list[str]) -> str | None:
+    close = meant(uri.protocol, known)
+    return f"{close}://…" if close else None

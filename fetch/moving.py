@@ -1,0 +1,143 @@
+"""One file, or many, from one place to another: the way is chosen by where the two are."""
+
+from __future__ import annotations
+
+import logging
+import os
+import tempfile
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from scitq.fetch import faults
+from scitq.fetch.backend import Item
+from scitq.fetch.backends import backend_of
+from scitq.fetch.errors import NotFound, NotSafe
+from scitq.fetch.many import each
+from scitq.fetch.part import Part
+from scitq.fetch.tries import PATIENT, Patience, persistently
+from scitq.fetch.uri import URI
+from scitq.fetch.watch import FileWatch, Watch
+
+log = logging.getLogger(__name__)
+
+AT_ONCE: Final = 10
+AT_ONCE_HERE: Final = 2
+"""Between folders of this machine: the disk is the limit, and more threads only wait for one another."""
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """A file, and where it goes."""
+
+    source: URI
+    target: URI
+    name: str
+    size: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Mover:
+    """Moves files of one call."""
+
+    watch: Watch
+    patience: Patience = PATIENT
+    at_once: int | None = None
+
+    def listed(self, folder: URI, *, md5: bool = False, recursive: bool = True) -> list[Item]:
+        """Everything below; each name is looked at before anything is done with it: a server may send any."""
+        cancellation = self.watch.cancellation
+
+        def once() -> list[Item]:
+            return list(backend_of(folder).list(folder, cancellation, recursive=recursive, md5=md5))
+
+        items = persistently(once, folder.shown, cancellation, self.patience)
+        for item in items:
+            _check_below(item.rel_name, folder)
+        return items
+
+    def folder(self, source: URI, target: URI, only: frozenset[str] | None = None) -> None:
+        """All files below `source`, or those named, to the same names below `target`."""
+        items = [item for item in self.listed(source.as_folder) if only is None or item.rel_name in only]
+        if only is not None and (missing := only - {item.rel_name for item in items}):
+            raise NotFound(f"{source.shown} does not have {sorted(missing)[0]!r}")
+        if target.protocol == "file":
+            _make_folders(os.path.join(target.path, item.rel_name) for item in items if item.type == "dir")
+        self.files(
+            [
+                Move(item.uri, target.as_folder.child(item.rel_name), item.rel_name, item.size)
+                for item in files_of(items)
+            ]
+        )
+
+    def files(self, moves: list[Move]) -> None:
+        """Several at once."""
+        _make_folders({os.path.dirname(move.target.path) for move in moves if move.target.protocol == "file"})
+        watched = [(move, self.watch.file(move.name, move.size)) for move in moves]
+        self.watch.all_begun()
+        here = all(move.source.protocol == move.target.protocol == "file" for move in moves)
+        at_once = self.at_once or (AT_ONCE_HERE if here else AT_ONCE)
+        each(lambda pair: self._file(*pair), watched, at_once, self.watch.cancellation)
+
+    def _file(self, move: Move, watch: FileWatch) -> None:
+        if move.target.protocol == "file":
+            self._get(move.source, move.target.path, watch)
+        elif move.source.protocol == "file":
+            self._put(move.source.path, move.target, watch)
+        elif backend_of(move.target).copies(move.source, move.target):
+            self._try(lambda: backend_of(move.target).copy(move.source, move.target, watch), move.target, watch)
+        else:
+            with tempfile.TemporaryDirectory(prefix="scitq-fetch-") as folder:
+                here = os.path.join(folder, "file")
+                self._get(move.source, here, self._unseen(move))
+                self._put(here, move.target, watch)
+        watch.done()
+
+    def _get(self, source: URI, target: str, watch: FileWatch) -> None:
+        backend = backend_of(source)
+        with Part(target) as part:
+
+            def once() -> None:
+                watch.again(part.size)
+                backend.get(source, part, watch)
+                part.verify()
+
+            persistently(once, source.shown, watch.cancellation, self.patience, lambda: part.size)
+            part.land()
+
+    def _put(self, source: str, target: URI, watch: FileWatch) -> None:
+        self._try(lambda: backend_of(target).put(source, target, watch), target, watch)
+
+    def _try(self, work: Callable[[], None], target: URI, watch: FileWatch) -> None:
+        def once() -> None:
+            watch.again()
+            work()
+
+        persistently(once, target.shown, watch.cancellation, self.patience)
+
+    def _unseen(self, move: Move) -> FileWatch:
+        """What passes through here is told once, when it goes out."""
+        return Watch(cancellation=self.watch.cancellation).file(move.name, move.size)
+
+
+def files_of(items: Iterable[Item]) -> list[Item]:
+    """What can be moved; what cannot is named in the log."""
+    files = []
+    for item in items:
+        if item.type == "file":
+            files.append(item)
+        elif item.type != "dir":
+            log.warning("left out, as it is no file, nor a link to one in its folder: %r", item.rel_name)
+    return files
+
+
+def _make_folders(names: Iterable[str]) -> None:
+    for name in names:
+        with faults.of_files(name):
+            os.makedirs(name or ".", exist_ok=True)
+
+
+def _check_below(rel_name: str, folder: URI) -> None:
+    parts = rel_name.removesuffix("/").split("/")
+    if any(part in ("", ".", "..") for part in parts) or "\0" in rel_name:
+        raise NotSafe(f"{folder.shown} has a name that would lead out of it: {rel_name[:200]!r}")
