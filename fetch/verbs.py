@@ -16,7 +16,7 @@ from scitq.fetch.budget import LIMITS, Limits
 from scitq.fetch.call import Tell, one_call
 from scitq.fetch.errors import NotFound, UnsupportedError
 from scitq.fetch.moving import AT_ONCE, Move, Mover, files_of
-from scitq.fetch.places import Place, included, place
+from scitq.fetch.places import Place, included, no_actions, place
 from scitq.fetch.tries import PATIENT, Patience, persistently
 from scitq.fetch.uri import URI
 from scitq.fetch.watch import Cancellation, Watch
