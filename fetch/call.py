@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
+from scitq.fetch.tries import Patience
 from scitq.fetch.watch import Cancellation, Progress, Watch
 
 Tell = Callable[[Progress], object]
 
 
 @contextmanager
-def one_call(show_progress: bool, progress: Tell | None, cancellation: Cancellation | None) -> Iterator[Watch]:
+def one_call(
+    show_progress: bool, progress: Tell | None, cancellation: Cancellation | None, patience: Patience
+) -> Iterator[Watch]:
     """Its cancellation is its own, and follows the caller's: a file that fails may so end what runs beside it."""
     own = Cancellation()
     with ExitStack() as stack:
@@ -21,4 +24,4 @@ def one_call(show_progress: bool, progress: Tell | None, cancellation: Cancellat
             from scitq.fetch.bars import bars
 
             progress = stack.enter_context(bars(progress))
-        yield Watch(progress, own)
+        yield Watch(progress, own, patience.stall_s)

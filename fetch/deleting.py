@@ -30,7 +30,7 @@ def delete(
     """
     target = URI(uri)
     no_actions(target)
-    with one_call(False, None, cancellation) as watch:
+    with one_call(False, None, cancellation, patience) as watch:
         mover = Mover(watch, patience)
         itself = Item(target, target.name)
         items = [itself] if _is_link(target) else mover.listed(target)

@@ -1,8 +1,10 @@
-"""What the system says about a file, in our words."""
+"""What the system says about a file, or about a network, in our words."""
 
 from __future__ import annotations
 
 import errno
+import socket
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -14,6 +16,7 @@ from scitq.fetch.errors import (
     NotAuthorised,
     NotFound,
     Quota,
+    TimedOut,
     Unreachable,
     UnsupportedError,
 )
@@ -49,3 +52,23 @@ def of_file(error: OSError, name: str) -> FetchError:
     kind = _KINDS.get(error.errno or 0, FetchErrorNoRepeat)
     about = error.filename if isinstance(error.filename, str) else name
     return kind(f"{about}: {error.strerror or error}")
+
+
+@contextmanager
+def of_network(shown: str) -> Iterator[None]:
+    """Errors of a connection become ours. `shown`: the place that is asked for."""
+    try:
+        yield
+    except TimeoutError as error:
+        raise TimedOut(f"{shown}: the server says nothing") from error
+    except ssl.SSLCertVerificationError as error:
+        reason = f"its certificate is not trusted ({error.verify_message}); SSL_CERT_FILE may name authorities"
+        raise FetchErrorNoRepeat(f"{shown}: {reason}") from error
+    except socket.gaierror as error:
+        if error.errno == socket.EAI_NONAME:
+            raise NotFound(f"{shown}: there is no host of that name") from error
+        raise Unreachable(f"{shown}: {error.strerror}") from error
+    except EOFError as error:
+        raise Unreachable(f"{shown}: the connection was cut") from error
+    except OSError as error:
+        raise Unreachable(f"{shown}: {error.strerror or error}") from error

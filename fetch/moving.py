@@ -117,7 +117,7 @@ class Mover:
 
     def _unseen(self, move: Move) -> FileWatch:
         """What passes through here is told once, when it goes out."""
-        return Watch(cancellation=self.watch.cancellation).file(move.name, move.size)
+        return Watch(None, self.watch.cancellation, self.watch.stall_s).file(move.name, move.size)
 
 
 def files_of(items: Iterable[Item]) -> list[Item]:

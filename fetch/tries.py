@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from scitq.fetch.errors import FetchError, Unreachable
-from scitq.fetch.watch import Cancellation
+from scitq.fetch.watch import STALL_S, Cancellation
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +27,7 @@ class Patience:
     tries: int = 10
     first_s: float = 1.0
     longest_s: float = 300.0
+    stall_s: float = STALL_S
 
     def pause_s(self, failed: int, error: FetchError) -> float:
         """Before the next try. At least what the server asks for, if that is no longer than our longest."""

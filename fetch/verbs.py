@@ -34,7 +34,7 @@ def get(
     limits: Limits = LIMITS,
 ) -> None:
     """Fetch into a folder, or under a name, on this machine; a final slash says that either is a folder."""
-    with one_call(show_progress, progress, cancellation) as watch:
+    with one_call(show_progress, progress, cancellation, patience) as watch:
         getting.fetch(Mover(watch, patience, parallel), URI(uri), os.fspath(destination), limits)
 
 
@@ -50,7 +50,7 @@ def put(
 ) -> None:
     """Send a file, or all that is in a folder, from this machine."""
     target = URI(uri)
-    with one_call(show_progress, progress, cancellation) as watch:
+    with one_call(show_progress, progress, cancellation, patience) as watch:
         _send(Mover(watch, patience, parallel), URI.of_file(source), target)
 
 
@@ -68,7 +68,7 @@ def copy(
 ) -> None:
     """From anywhere to anywhere. `file_list`: only these files of a folder, by the names they have in it."""
     source, target = place(source_uri), place(destination_uri)
-    with one_call(show_progress, progress, cancellation) as watch:
+    with one_call(show_progress, progress, cancellation, patience) as watch:
         mover = Mover(watch, patience, parallel)
         if source.protocol == "file" and os.path.isdir(source.path):
             source = source.as_folder
@@ -81,7 +81,9 @@ def copy(
             getting.fetch(mover, source, target.path, limits)
         elif source.actions:
             with tempfile.TemporaryDirectory(prefix="scitq-fetch-") as folder:
-                getting.fetch(Mover(Watch(cancellation=watch.cancellation), patience), source, folder + "/", limits)
+                getting.fetch(
+                    Mover(Watch(None, watch.cancellation, watch.stall_s), patience), source, folder + "/", limits
+                )
                 _send(mover, URI.of_file(folder + "/"), target)
         else:
             _send(mover, source, target)
@@ -107,7 +109,7 @@ def sync(
     source, target = place(uri1).as_folder, place(uri2).as_folder
     for uri in (source, target):
         no_actions(uri)
-    with one_call(show_progress, progress, cancellation) as watch:
+    with one_call(show_progress, progress, cancellation, patience) as watch:
         mover = Mover(watch, patience, process)
         wanted = [item for item in files_of(mover.listed(source)) if included(item.rel_name, include)]
         try:
@@ -131,7 +133,7 @@ def list_content(
     """What is in a folder and below, or with `no_rec` in it only."""
     target = place(uri)
     no_actions(target)
-    with one_call(False, None, cancellation) as watch:
+    with one_call(False, None, cancellation, patience) as watch:
         return Mover(watch, patience).listed(target, md5=md5, recursive=not no_rec)
 
 
@@ -144,7 +146,7 @@ def info(
 ) -> Item:
     """What is there: type, size, dates, and the MD5 if it is asked for and can be had."""
     target = place(uri).bare
-    with one_call(False, None, cancellation) as watch:
+    with one_call(False, None, cancellation, patience) as watch:
         work = lambda: backend_of(target).stat(target, watch.cancellation, md5=md5)  # noqa: E731
         return persistently(work, target.shown, watch.cancellation, patience)
 

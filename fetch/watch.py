@@ -6,16 +6,19 @@ backend the `FileWatch` of the file it moves. All of it may be used from any thr
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Final
 
 from scitq.fetch.errors import Cancelled, TimedOut
 
 TELL_EVERY_S: Final = 0.1
+STALL_S: Final = 60.0
+"""How long a source may say nothing."""
 GRACE_S: Final = 600.0
 SLOWEST_BYTES_PER_S: Final = 20_000
 
@@ -79,9 +82,13 @@ class Watch:
     """All of one call: adds up what its files have moved, tells the callback, and stops at a cancellation."""
 
     def __init__(
-        self, tell: Callable[[Progress], object] | None = None, cancellation: Cancellation | None = None
+        self,
+        tell: Callable[[Progress], object] | None = None,
+        cancellation: Cancellation | None = None,
+        stall_s: float = STALL_S,
     ) -> None:
         self.cancellation = cancellation or Cancellation()
+        self.stall_s = stall_s
         self._tell = tell
         self._lock = threading.Lock()
         self._done_bytes = self._total_bytes = 0
@@ -142,6 +149,10 @@ class FileWatch:
     def cancellation(self) -> Cancellation:
         return self._whole.cancellation
 
+    @property
+    def stall_s(self) -> float:
+        return self._whole.stall_s
+
     def moved(self, count: int) -> None:
         self._done += count
         self._whole.moved(self.name, count)
@@ -163,3 +174,9 @@ class FileWatch:
     def done(self) -> None:
         """It is whole and has its name."""
         self._whole.moved(self.name, 0, file_done=True)
+
+
+def cut(line: socket.socket) -> None:
+    """Ends what another thread waits for at a socket."""
+    with suppress(OSError):  # it is closed already
+        line.shutdown(socket.SHUT_RDWR)
