@@ -54,7 +54,7 @@ class Counted:
 @contextmanager
 def opened(path: str, budget: Budget, cancellation: Cancellation) -> Iterator[Counted]:
     """The bytes that were compressed, whatever the way; of a file that is not compressed, its own."""
-    with open(path, "rb") as file:
+    with open(path, "rb", buffering=0) as file:  # a program that reads it goes on where the file stands
         kind = kind_of(file.read(8))
         file.seek(0)
         try:

@@ -153,18 +153,24 @@ def _listed(ftp: Client, uri: URI, top: str, below: str) -> Iterator[Item]:
 
 
 def _entries(ftp: Client) -> list[tuple[str, Kind, int | None, datetime | None]]:
-    lines: list[str] = []
     if ftp.lists_facts:
         try:
-            ftp.retrlines("MLSD", lines.append)
+            return [entry for line in _lines(ftp, "MLSD") if (entry := _from_facts(line)) is not None]
         except ftplib.error_perm as error:
             if str(error)[:2] != "50":
                 raise
             ftp.lists_facts = False
-        else:
-            return [entry for line in lines if (entry := _from_facts(line)) is not None]
-    ftp.retrlines("LIST", lines.append)
-    return [entry for line in lines if (entry := _from_line(line)) is not None]
+    return [entry for line in _lines(ftp, "LIST") if (entry := _from_line(line)) is not None]
+
+
+def _lines(ftp: Client, command: str) -> list[str]:
+    """Lines are sent as text; what is sent next must not be."""
+    lines: list[str] = []
+    try:
+        ftp.retrlines(command, lines.append)
+    finally:
+        ftp.voidcmd("TYPE I")
+    return lines
 
 
 def _from_facts(line: str) -> tuple[str, Kind, int | None, datetime | None] | None:

@@ -6,6 +6,7 @@ import atexit
 import ftplib
 import functools
 import os
+import posixpath
 import re
 import threading
 from collections.abc import Iterator
@@ -47,16 +48,17 @@ class Server:
         found = _AUTHORITY.fullmatch(uri.path)
         assert found is not None, "a URI names its host"
         user, _, password = (found[1] or "anonymous:anonymous@").partition(":")
-        name = found[4] or "/"
+        name = (found[4] or "/")[1:]
         if "\r" in name or "\n" in name:
             raise UnsupportedError(f"{uri.shown}: FTP has no way to speak of names with a line break")
         return cls(found[2].strip("[]"), int(found[3] or ftplib.FTP_PORT), user, password), as_sent(name)
 
 
 class Client(ftplib.FTP):
-    """It says latin-1, in which every byte is a letter: see `as_sent`."""
+    """It is told latin-1, in which every byte is a letter: see `as_sent`."""
 
-    encoding = "latin-1"
+    home = "/"
+    """Where names begin: the folder that a login leads to. One that begins with a second slash is not of there."""
     lists_facts = True
     """Whether it has MLSD, until it says that it has not."""
 
@@ -77,7 +79,7 @@ def client(uri: URI, cancellation: Cancellation, stall_s: float) -> Iterator[tup
             ftp.timeout = stall_s
             ftp.sock.settimeout(stall_s)
             with cancellation.cutting(functools.partial(cut, ftp.sock)):
-                yield ftp, name
+                yield ftp, posixpath.join(ftp.home, name)
         except BaseException:
             ftp.close()
             raise
@@ -114,11 +116,12 @@ def _kept(server: Server) -> Client | None:
 
 
 def _new(server: Server) -> Client:
-    ftp = Client(timeout=CONNECT_S)
+    ftp = Client(timeout=CONNECT_S, encoding="latin-1")
     try:
         ftp.connect(server.host, server.port)
         ftp.login(as_sent(server.user), as_sent(server.password))
         ftp.voidcmd("TYPE I")
+        ftp.home = ftp.pwd()
     except BaseException:
         ftp.close()
         raise

@@ -158,8 +158,8 @@ def _in_our_words(uri: URI) -> Iterator[None]:
         try:
             yield
         except (http.client.InvalidURL, ValueError) as error:
-            if isinstance(error, FetchError):
-                raise
+            if isinstance(error, FetchError | OSError):
+                raise  # they are ValueErrors too: one of ours, and that of a bad certificate
             raise FetchErrorNoRepeat(f"{uri.shown} is no web address: {error}") from error
         except http.client.IncompleteRead as error:
             raise Unreachable(f"{uri.shown}: the connection was cut") from error

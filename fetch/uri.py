@@ -111,8 +111,7 @@ class URI:
             raise UnsupportedError(f"{_short(more)} is a place of its own: only the rest of a path can follow /")
         if self.actions:
             raise UnsupportedError("actions come last: nothing can be joined behind them")
-        joined = f"{self._written(self.written_path).rstrip('/')}/{more.lstrip('/')}"
-        return type(self)(joined)
+        return type(self)(self._written(f"{self.written_path.rstrip('/')}/{more.lstrip('/')}"))
 
     def __add__(self, more: str) -> str:
         return str(self) + more

@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 import httpx
 
+from tests.services.certificates import certify
 from tests.services.private import PrivateService, ServiceFailed
 from tests.services.processes import free_ports
 from tests.services.rabbit_programs import find_programs
@@ -163,7 +164,7 @@ class PrivateRabbit(PrivateService):
         cookie.write_text(self._shared.cookie)
         cookie.chmod(0o400)
         plugins.write_text("[rabbitmq_management]." if self._management else "[].")
-        self._certify()
+        certify(self._folder)
         seen = self._programs.seen
         options = {
             "listeners.tcp.1": f"127.0.0.1:{self.port}",
@@ -199,21 +200,6 @@ class PrivateRabbit(PrivateService):
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1} "
             f"-start_epmd false {QUIET}",
         }
-
-    def _certify(self) -> None:
-        """An authority, and a certificate of it for 127.0.0.1."""
-        where = self._folder
-        (where / "extensions").write_text("subjectAltName=IP:127.0.0.1\n")
-        new = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "3650"]
-        for words in (
-            ["req", "-x509", *new, "-keyout", "authority.key", "-out", "authority.pem", "-subj", "/CN=test"],
-            ["req", *new[:-2], "-keyout", "server.key", "-out", "server.csr", "-subj", "/CN=broker"],
-            ["x509", "-req", "-in", "server.csr", "-CA", "authority.pem", "-CAkey", "authority.key", "-CAcreateserial",
-             "-days", "3650", "-extfile", "extensions", "-out", "server.pem"],
-        ):  # fmt: skip
-            done = subprocess.run(["openssl", *words], cwd=where, capture_output=True, text=True, check=False)
-            if done.returncode != 0:
-                raise ServiceFailed(f"openssl {words[0]} failed:\n{done.stderr}")
 
     def _answers(self) -> bool:
         self._must_live()

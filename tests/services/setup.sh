@@ -30,23 +30,28 @@ have_rabbitmq() {
     [ -x /usr/lib/rabbitmq/bin/rabbitmq-server ] || command -v rabbitmq-server >/dev/null
 }
 
-# Debian starts a broker (and Erlang's port mapper) when the packages arrive, and again at each boot. Nobody asked for
-# that here: while they are installed no service may start, and afterwards those that are new are disabled.
-install_rabbitmq() (
+# Debian starts a server when its package arrives, and again at each boot. Nobody asked for that here: while it is
+# installed no service may start, and afterwards those that are new (the units named behind the package) are disabled.
+install_asleep() (
+    package=$1
     policy=/usr/sbin/policy-rc.d
-    units=(rabbitmq-server.service)
-    command -v epmd >/dev/null || units+=(epmd.service epmd.socket)
     [ -e "$policy" ] && mv -f "$policy" "$policy.before-scitq"
     trap 'rm -f "$policy"; [ ! -e "$policy.before-scitq" ] || mv -f "$policy.before-scitq" "$policy"' EXIT
     printf '#!/bin/sh\nexit 101\n' >"$policy"
     chmod 755 "$policy"
-    apt_install rabbitmq-server
+    apt_install "$package"
     if command -v systemctl >/dev/null; then
-        quietly systemctl disable "${units[@]}"
+        quietly systemctl disable "$package.service" "${@:2}"
     else
-        quietly update-rc.d rabbitmq-server disable
+        quietly update-rc.d "$package" disable
     fi
 )
+
+install_rabbitmq() {
+    local mapper=()  # Erlang's, which comes with it
+    command -v epmd >/dev/null || mapper=(epmd.service epmd.socket)
+    install_asleep rabbitmq-server "${mapper[@]}"
+}
 
 have_rabbitmq || {
     if ! can_apt; then
@@ -75,3 +80,21 @@ command -v ip >/dev/null || {
     fi
     apt_install iproute2
 }
+
+command -v vsftpd >/dev/null || {
+    if ! can_apt; then
+        echo "The tests of downloads need vsftpd: install it (Debian, as root: apt-get install vsftpd)." >&2
+        exit 1
+    fi
+    install_asleep vsftpd
+}
+
+for program in pigz zstd; do
+    command -v "$program" >/dev/null || {
+        if ! can_apt; then
+            echo "The tests of archives need $program: install it (Debian, as root: apt-get install $program)." >&2
+            exit 1
+        fi
+        apt_install "$program"
+    }
+done
