@@ -13,7 +13,7 @@ from scitq.fetch.backends import check_uri
 from scitq.fetch.budget import Limits
 from scitq.fetch.deleting import delete, recursive_delete
 from scitq.fetch.errors import Cancelled, FetchError, FetchErrorNoRepeat, UnsupportedError
-from scitq.fetch.places import get_file_uri, pathjoin
+from scitq.fetch.places import get_file_uri, pathjoin, place
 from scitq.fetch.tries import Patience
 from scitq.fetch.uri import URI
 from scitq.fetch.verbs import copy, get, info, list_content, put, sync
@@ -38,6 +38,7 @@ __all__ = [
     "info",
     "list_content",
     "pathjoin",
+    "place",
     "put",
     "recursive_delete",
     "sync",

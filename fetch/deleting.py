@@ -8,16 +8,17 @@ from collections.abc import Iterable
 from scitq.fetch.backend import Item
 from scitq.fetch.backends import backend_of
 from scitq.fetch.call import one_call
+from scitq.fetch.errors import UnsupportedError
 from scitq.fetch.many import each
 from scitq.fetch.moving import AT_ONCE, Mover
-from scitq.fetch.places import included, no_actions
+from scitq.fetch.places import Place, included, no_actions, place
 from scitq.fetch.tries import PATIENT, Patience, persistently
 from scitq.fetch.uri import URI
 from scitq.fetch.watch import Cancellation, Watch
 
 
 def delete(
-    uri: str | URI,
+    uri: Place,
     include: str | Iterable[str] = (),
     dryrun: bool = False,
     *,
@@ -28,8 +29,10 @@ def delete(
 
     The names of what is deleted, or with `dryrun` would be, are returned; links are deleted, not followed.
     """
-    target = URI(uri)
+    target = place(uri)
     no_actions(target)
+    if target.protocol == "file" and os.path.realpath(target.path) == "/":
+        raise UnsupportedError(f"{target.shown} is the whole machine: it is not deleted")
     with one_call(False, None, cancellation, patience) as watch:
         mover = Mover(watch, patience)
         itself = Item(target, target.name)
@@ -45,16 +48,16 @@ def delete(
 
 
 def _remove(places: list[URI], at_once: int, watch: Watch, patience: Patience) -> None:
-    def one(place: URI) -> None:
+    def one(doomed: URI) -> None:
         def once() -> None:
-            backend_of(place).delete(place, watch.cancellation)
+            backend_of(doomed).delete(doomed, watch.cancellation)
 
-        persistently(once, place.shown, watch.cancellation, patience)
+        persistently(once, doomed.shown, watch.cancellation, patience)
 
     each(one, places, at_once, watch.cancellation)
 
 
-def recursive_delete(uri: str | URI, include: str | Iterable[str] = (), dryrun: bool = False) -> list[str]:
+def recursive_delete(uri: Place, include: str | Iterable[str] = (), dryrun: bool = False) -> list[str]:
     """The same, by the name it has in programs written for scitq 1."""
     return delete(uri, include, dryrun)
 

@@ -1,4 +1,4 @@
-"""What goes wrong when data moves, and whether trying again can mend it (`can_heal`).
+"""What goes wrong when data moves, and whether trying again can mend it: `retryable`, as in all errors of ours.
 
 FetchError
 ├── Unreachable           heals  no connection, one that was cut, or a server that is busy
@@ -21,15 +21,13 @@ The three names that end in words of their own are those of scitq 1; they mean w
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from scitq.errors import ScitqError
 
 
 class FetchError(ScitqError):
     """Root of this tree. The text is a sentence for the user, and never holds a secret."""
 
-    can_heal: ClassVar[bool] = True
+    retryable = True
 
 
 class Unreachable(FetchError):
@@ -55,7 +53,7 @@ class Corrupt(FetchError):
 class FetchErrorNoRepeat(FetchError):
     """What will be the same however often it is tried."""
 
-    can_heal = False
+    retryable = False
 
 
 class NotFound(FetchErrorNoRepeat):

@@ -160,7 +160,7 @@ def _entries(ftp: Client) -> list[tuple[str, Kind, int | None, datetime | None]]
             if str(error)[:2] != "50":
                 raise
             ftp.lists_facts = False
-    return [entry for line in _lines(ftp, "LIST") if (entry := _from_line(line)) is not None]
+    return [entry for line in _lines(ftp, "LIST") if (entry := from_line(line, datetime.now(UTC))) is not None]
 
 
 def _lines(ftp: Client, command: str) -> list[str]:
@@ -183,14 +183,14 @@ def _from_facts(line: str) -> tuple[str, Kind, int | None, datetime | None] | No
     return name, kind, int(size[:19]) if size.isdecimal() else None, _time(facts.get("modify", ""))
 
 
-def _from_line(line: str) -> tuple[str, Kind, int | None, datetime | None] | None:
+def from_line(line: str, now: datetime) -> tuple[str, Kind, int | None, datetime | None] | None:
     """As `ls -l` shows it. What is not of that form (`total 12`) is no file."""
     found = _LINE.fullmatch(line)
     if found is None or found["name"] in (".", ".."):
         return None
     kind = _KINDS.get(found["kind"], "unknown")
     name = found["name"].partition(" -> ")[0] if kind == "link" else found["name"]
-    return name, kind, int(found["size"]), _listed_time(found["date"], datetime.now(UTC))
+    return name, kind, int(found["size"]), _listed_time(found["date"], now)
 
 
 def _listed_time(text: str, now: datetime) -> datetime | None:

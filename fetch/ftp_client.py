@@ -30,7 +30,7 @@ from scitq.fetch.watch import Cancellation, cut
 CONNECT_S: Final = 20.0
 _KEPT: Final = 16
 _AUTHORITY: Final = re.compile(r"(?:([^/]*)@)?(\[[^\]]*\]|[^/:]*)(?::(\d+))?(/.*)?", re.DOTALL)
-_DENIED: Final = re.compile(r"denied|permission|not allowed", re.IGNORECASE)
+_DENIED: Final = re.compile(r"denied|permission|privilege|not allowed", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,8 +73,6 @@ class LocalFiles(Backend):
 
     def delete(self, uri: URI, cancellation: Cancellation) -> None:
         name = uri.path.rstrip("/")
-        if not name:
-            raise UnsupportedError("file:/// is the whole machine: it is not deleted")
         with faults.of_files(name), contextlib.suppress(FileNotFoundError):
             if stat.S_ISDIR(os.lstat(name).st_mode):
                 os.rmdir(name)

@@ -57,7 +57,7 @@ def persistently(
             if reached() > best:
                 failed, best = 0, reached()
             failed += 1
-            if not error.can_heal or failed >= patience.tries:
+            if not error.retryable or failed >= patience.tries:
                 raise
             pause_s = patience.pause_s(failed, error)
             log.warning("a transfer failed and is tried again", extra={"what": what, "error": str(error)})

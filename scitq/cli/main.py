@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from scitq.cli import completion, config, explain, launch, manage, program, server, up, worker
+from scitq.cli import completion, config, explain, fetch, launch, manage, program, server, up, worker
 
 NAME = "scitq"
 
@@ -21,6 +21,7 @@ app.command(
     context_settings=program.HELP | {"allow_interspersed_args": False},
 )(launch.launch)
 app.add_typer(manage.app, name="manage", help="See and steer everything.")
+app.add_typer(fetch.app, name="fetch")
 app.add_typer(config.app, name="config")
 app.add_typer(completion.app, name="completion")
 app.command("explain")(explain.explain)

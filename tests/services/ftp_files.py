@@ -31,10 +31,14 @@ class _FtpServer(PrivateService):
         self.files.mkdir()
         (self.port,) = free_ports(1)
         self.url = f"ftp://127.0.0.1:{self.port}"
+        self._command: list[str] = []
 
-    def _begin(self, command: list[str]) -> None:
+    def said(self) -> str:
+        return self._log.read_text(errors="replace")
+
+    def begin(self) -> None:
         with self._log.open("wb") as log:
-            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=ROOT)
+            self._process = subprocess.Popen(self._command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=ROOT)
         try:
             eventually(self._answers, f"{self.name} answers", START_S)
         except BaseException:
@@ -81,7 +85,8 @@ class Vsftpd(_FtpServer):
         }
         written = self._folder / "vsftpd.conf"
         written.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
-        self._begin([program, str(written)])
+        self._command = [program, str(written)]
+        self.begin()
 
 
 class PythonFtp(_FtpServer):
@@ -94,4 +99,5 @@ class PythonFtp(_FtpServer):
             raise FtpMissing("no pyftpdlib found (make setup)")
         super().__init__()
         words = [str(self.files), str(self.port), *map(str, cuts)]
-        self._begin([sys.executable, "-m", "tests.services.ftp_program", *words])
+        self._command = [sys.executable, "-m", "tests.services.ftp_program", *words]
+        self.begin()

@@ -35,6 +35,7 @@ class CutData(DTPHandler):  # type: ignore[misc]  # the library has no types
 
 class Handler(FTPHandler):  # type: ignore[misc]  # the library has no types
     dtp_handler = CutData
+    use_sendfile = False  # or nothing would pass through `send`
     encoding = "utf-8"
     unicode_errors = "surrogateescape"
 
