@@ -16,6 +16,7 @@ _PLACES: Final = {
     "http": "scitq.fetch.http:Http",
     "https": "scitq.fetch.http:Http",
 }
+_REMOTE: Final = "scitq.fetch.rclone:Rclone"
 _made: Final[dict[str, Backend]] = {}
 _making: Final = threading.Lock()
 
@@ -31,8 +32,10 @@ def backend_of(uri: URI) -> Backend:
 
 
 def protocols() -> list[str]:
-    """Those that can be written before `://`."""
-    return sorted(_PLACES)
+    """Those that can be written before `://`: ours, and the remotes of rclone.conf."""
+    from scitq.fetch.rclone_daemon import remotes
+
+    return sorted({*_PLACES, *remotes()})
 
 
 def check_uri(uri: str | URI) -> str:
@@ -43,12 +46,18 @@ def check_uri(uri: str | URI) -> str:
 
 
 def _place(uri: URI) -> str:
-    if uri.protocol not in _PLACES:
-        known = protocols()
-        raise BadURI(f"there is no protocol {uri.protocol[:40]!r}, only {', '.join(known)}", 0, _like(uri, known))
+    if uri.protocol not in _PLACES and uri.protocol not in (known := protocols()):
+        raise BadURI(_unknown(uri.protocol, known), 0, _like(uri, known))
     if uri.options:
         raise UnsupportedError(f"{uri.protocol}:// has no option {uri.options[0]}")
-    return _PLACES[uri.protocol]
+    return _PLACES.get(uri.protocol, _REMOTE)
+
+
+def _unknown(protocol: str, known: list[str]) -> str:
+    words = f"there is no protocol {protocol[:40]!r}, only {', '.join(known)}"
+    if protocol in ("s3", "azure", "gs"):
+        words += f"; it is there as soon as rclone.conf has a remote of the name {protocol}"
+    return words
 
 
 def _like(uri: URI, known: list[str]) -> str | None:

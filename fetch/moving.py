@@ -7,7 +7,8 @@ import os
 import tempfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Final
+from datetime import UTC, datetime, timedelta
+from typing import Final, Self
 
 from scitq.fetch import faults
 from scitq.fetch.backend import Item
@@ -21,6 +22,7 @@ from scitq.fetch.watch import FileWatch, Watch
 
 log = logging.getLogger(__name__)
 
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 AT_ONCE: Final = 10
 AT_ONCE_HERE: Final = 2
 """Between folders of this machine: the disk is the limit, and more threads only wait for one another."""
@@ -34,6 +36,14 @@ class Move:
     target: URI
     name: str
     size: int | None = None
+    modified_ns: int | None = None
+    """The time it is to have here: that of the listing, so that a later comparison finds it unchanged."""
+
+    @classmethod
+    def of(cls, item: Item, target: URI) -> Self:
+        told = item.modification_date if item.uri.protocol != "file" else None
+        modified_ns = None if told is None else (told - _EPOCH) // timedelta(microseconds=1) * 1_000
+        return cls(item.uri, target.as_folder.child(item.rel_name), item.rel_name, item.size, modified_ns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +73,7 @@ class Mover:
             raise NotFound(f"{source.shown} does not have {sorted(missing)[0]!r}")
         if target.protocol == "file":
             _make_folders(os.path.join(target.path, item.rel_name) for item in items if item.type == "dir")
-        self.files(
-            [
-                Move(item.uri, target.as_folder.child(item.rel_name), item.rel_name, item.size)
-                for item in files_of(items)
-            ]
-        )
+        self.files([Move.of(item, target) for item in files_of(items)])
 
     def files(self, moves: list[Move]) -> None:
         """Several at once."""
@@ -81,7 +86,7 @@ class Mover:
 
     def _file(self, move: Move, watch: FileWatch) -> None:
         if move.target.protocol == "file":
-            self._get(move.source, move.target.path, watch)
+            self._get(move.source, move.target.path, watch, move.modified_ns)
         elif move.source.protocol == "file":
             self._put(move.source.path, move.target, watch)
         elif backend_of(move.target).copies(move.source, move.target):
@@ -93,7 +98,7 @@ class Mover:
                 self._put(here, move.target, watch)
         watch.done()
 
-    def _get(self, source: URI, target: str, watch: FileWatch) -> None:
+    def _get(self, source: URI, target: str, watch: FileWatch, modified_ns: int | None = None) -> None:
         backend = backend_of(source)
         with Part(target) as part:
 
@@ -103,6 +108,7 @@ class Mover:
                 part.verify()
 
             persistently(once, source.shown, watch.cancellation, self.patience, lambda: part.size)
+            part.expect(modified_ns=modified_ns)
             part.land()
 
     def _put(self, source: str, target: URI, watch: FileWatch) -> None:

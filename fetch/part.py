@@ -62,6 +62,14 @@ class Part:
             while data:
                 data = data[os.write(self.fd, data) :]
 
+    def arrived(self) -> None:
+        """A program wrote it whole to `path`, where there may be another file now than the one we opened."""
+        with faults.of_files(self.target):
+            there = os.open(self.path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+            os.close(self.fd)
+            self.fd = there
+            self.size = os.fstat(self.fd).st_size
+
     def restart(self) -> None:
         """What is there belongs to something else, or is worth nothing."""
         with faults.of_files(self.target):

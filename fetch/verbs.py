@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterable
+from datetime import timedelta
 
 from scitq.fetch import faults, getting
 from scitq.fetch.backend import Item
@@ -118,7 +119,7 @@ def sync(
             there = {}
         stale = [item for item in wanted if _stale(item, there.get(item.rel_name))]
         if not dryrun:
-            mover.files([Move(i.uri, target.child(i.rel_name), i.rel_name, i.size) for i in stale])
+            mover.files([Move.of(item, target) for item in stale])
     return [item.rel_name for item in stale]
 
 
@@ -173,4 +174,6 @@ def _stale(item: Item, there: Item | None) -> bool:
         return item.md5 != there.md5
     if item.modification_date is None or there.modification_date is None:
         return False
-    return item.modification_date > there.modification_date
+    # What is not of this machine may be told in whole seconds.
+    window_s = 0 if item.uri.protocol == there.uri.protocol == "file" else 1
+    return item.modification_date > there.modification_date + timedelta(seconds=window_s)

@@ -140,8 +140,8 @@ class FileWatch:
 
     def __init__(self, whole: Watch, name: str, size: int | None) -> None:
         self.name = name
+        self.size = size
         self._whole = whole
-        self._size = size
         self._done = 0
         self._began = time.monotonic()
 
@@ -167,8 +167,8 @@ class FileWatch:
 
     def has_size(self, size: int) -> None:
         """What was not known before it began."""
-        if self._size is None:
-            self._size = size
+        if self.size is None:
+            self.size = size
             self._whole.measured(size)
 
     def done(self) -> None:

@@ -6,6 +6,7 @@ import os
 import random
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -71,7 +72,9 @@ def test_a_file_that_changes_meanwhile_is_fetched_again(start: Start, tmp_path: 
             os.utime(server.files / "new", (1_700_000_000, 1_700_000_000))
             os.rename(server.files / "new", server.files / "reads")
 
-    fetch.get(f"{server.url}/reads", tmp_path / "got", patience=QUICK, progress=change)
+    fetch.get(
+        f"{server.url}/reads", tmp_path / "got", patience=replace(QUICK, first_s=0.5, longest_s=0.5), progress=change
+    )
     assert (tmp_path / "got").read_bytes() == new
     assert commands(server, "REST") == []
 

@@ -89,10 +89,10 @@ command -v vsftpd >/dev/null || {
     install_asleep vsftpd
 }
 
-for program in pigz zstd; do
+for program in pigz zstd rclone; do
     command -v "$program" >/dev/null || {
         if ! can_apt; then
-            echo "The tests of archives need $program: install it (Debian, as root: apt-get install $program)." >&2
+            echo "The tests of downloads need $program: install it (Debian, as root: apt-get install $program)." >&2
             exit 1
         fi
         apt_install "$program"

@@ -1,0 +1,156 @@
+"""Every store that rclone knows: s3, azure, gs, and whatever else rclone.conf has a name for.
+
+`name://path` is `name:path` to rclone. It verifies size and checksum of what it moves by itself, keeps the time of
+change, and writes the MD5 of large files beside them. Between two of its stores nothing passes through this machine's
+disk, and within one often not even through this machine.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import time
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any, Final
+
+from scitq.fetch import faults
+from scitq.fetch.backend import Backend, Item
+from scitq.fetch.errors import FetchError, NotFound, TimedOut, UnsupportedError
+from scitq.fetch.part import Part
+from scitq.fetch.rclone_answers import refusal
+from scitq.fetch.rclone_daemon import Daemon, daemon, remotes
+from scitq.fetch.uri import URI
+from scitq.fetch.watch import Cancellation, FileWatch
+
+_SMALL_BYTES: Final = 8 << 20
+"""Up to here one call does it; what is larger is followed."""
+_LOOK_EVERY_S: Final = (0.02, 0.5)
+_AS_STORED: Final = {"UseServerModTime": True, "UseListR": True}
+"""One request for a thousand names, and none for each of them."""
+
+
+class Rclone(Backend):
+    def stat(self, uri: URI, cancellation: Cancellation, *, md5: bool = False) -> Item:
+        options = {"showHash": md5, "hashTypes": ["md5"]}
+        place = {"fs": f"{uri.protocol}:", "remote": _utf8(uri).strip("/")}
+        found = daemon().call("operations/stat", cancellation, uri.shown, **place, opt=options)["item"]
+        if found is None:
+            raise NotFound(f"{uri.shown}: there is nothing of that name")
+        return _item(uri, uri.name, found)
+
+    def list(
+        self, uri: URI, cancellation: Cancellation, *, recursive: bool = True, md5: bool = False
+    ) -> Iterator[Item]:
+        options = {"recurse": recursive, "showHash": md5, "hashTypes": ["md5"], "noMimeType": True}
+        top = _utf8(uri).strip("/")
+        place = {"fs": f"{uri.protocol}:", "remote": top, "opt": options, "_config": _AS_STORED}
+        try:
+            found = daemon().call("operations/list", cancellation, uri.shown, **place)["list"] or []
+        except NotFound:
+            if uri.is_folder:
+                raise
+            found = []
+        if not found and "/" in top:  # the name of a file, a folder that is empty, or nothing: stores do not tell
+            itself = self.stat(uri, cancellation, md5=md5)
+            if itself.type == "file":
+                yield itself
+        for entry in found:
+            rel_name = str(entry["Path"])[len(top) :].lstrip("/") if top else str(entry["Path"])
+            yield _item(uri.child(rel_name), rel_name, entry)
+
+    def get(self, uri: URI, part: Part, watch: FileWatch) -> None:
+        here = {"dstFs": os.path.dirname(part.path), "dstRemote": os.path.basename(part.path)}
+        _move(uri, watch, "operations/copyfile", **_source(uri), **here)
+        part.arrived()
+
+    def put(self, source: str, uri: URI, watch: FileWatch) -> None:
+        with faults.of_files(source):
+            watch.has_size(os.stat(source).st_size)
+        folder, name = os.path.split(source)
+        _utf8(URI.of_file(source))
+        _move(uri, watch, "operations/copyfile", srcFs=folder, srcRemote=name, **_target(uri))
+
+    def delete(self, uri: URI, cancellation: Cancellation) -> None:
+        """A bucket stays, also when all that was in it is gone: it belongs to somebody, and has settings."""
+        name = _utf8(uri).strip("/")
+        if uri.is_folder and "/" not in name:
+            return
+        verb = "operations/rmdir" if uri.is_folder else "operations/deletefile"
+        place = {"fs": f"{uri.protocol}:", "remote": name}
+        try:
+            daemon().call(verb, cancellation, uri.shown, **place)
+        except NotFound:
+            return  # it is gone already
+
+    def copies(self, source: URI, target: URI) -> bool:
+        return {source.protocol, target.protocol} <= set(remotes())
+
+    def copy(self, source: URI, target: URI, watch: FileWatch) -> None:
+        _move(target, watch, "operations/copyfile", **_source(source), **_target(target))
+
+
+def _source(uri: URI) -> dict[str, str]:
+    return {"srcFs": f"{uri.protocol}:", "srcRemote": _utf8(uri).strip("/")}
+
+
+def _target(uri: URI) -> dict[str, str]:
+    return {"dstFs": f"{uri.protocol}:", "dstRemote": _utf8(uri).strip("/")}
+
+
+def _utf8(uri: URI) -> str:
+    if not uri.path.isascii() and any("\ud800" <= char <= "\udfff" for char in uri.path):
+        raise UnsupportedError(f"{uri.path!r} is no text: stores have names of UTF-8 only")
+    return uri.path
+
+
+def _move(uri: URI, watch: FileWatch, verb: str, **what: str) -> None:
+    """One file. A large one is followed, so that its progress is seen and it can be called off."""
+    rclone = daemon()
+    if watch.size is not None and watch.size <= _SMALL_BYTES:
+        rclone.call(verb, watch.cancellation, uri.shown, **what)
+        watch.moved(watch.size)
+        return
+    group = secrets.token_hex(8)
+    job = rclone.call(verb, watch.cancellation, uri.shown, **what, _async=True, _group=group)["jobid"]
+    try:
+        _follow(rclone, uri, watch, job, group)
+    except FetchError:
+        # Not by the call's own cancellation: that may be what has just ended it.
+        rclone.call("job/stop", Cancellation(), uri.shown, jobid=job)
+        raise
+
+
+def _follow(rclone: Daemon, uri: URI, watch: FileWatch, job: int, group: str) -> None:
+    done, pause_s = 0, _LOOK_EVERY_S[0]
+    moved_at = time.monotonic()
+    while True:
+        status = rclone.call("job/status", watch.cancellation, uri.shown, jobid=job)
+        now = int(rclone.call("core/stats", watch.cancellation, uri.shown, group=group).get("bytes", 0))
+        if now != done:
+            watch.moved(now - done)
+            done, moved_at = now, time.monotonic()
+        if status["finished"]:
+            if not status["success"]:
+                raise refusal(str(status["error"]), uri.shown)
+            return
+        if time.monotonic() - moved_at > watch.stall_s * 5:  # rclone tries by itself meanwhile
+            raise TimedOut(f"{uri.shown}: nothing is moved any more")
+        watch.cancellation.wait(pause_s)
+        pause_s = min(pause_s * 1.5, _LOOK_EVERY_S[1])
+
+
+def _item(uri: URI, rel_name: str, entry: dict[str, Any]) -> Item:
+    changed = _time(str(entry.get("ModTime", "")))
+    if entry["IsDir"]:
+        return Item(uri.as_folder, rel_name.rstrip("/") + "/", "dir", None, None, None)
+    size = int(entry["Size"])
+    md5 = (entry.get("Hashes") or {}).get("md5") or None
+    return Item(uri, rel_name, "file", size if size >= 0 else None, changed, changed, md5)
+
+
+def _time(text: str) -> datetime | None:
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        return None
