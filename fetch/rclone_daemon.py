@@ -151,7 +151,9 @@ def daemon() -> Daemon:
             "there is no rclone.conf: make one with `rclone config`, or name it: SCITQ_RCLONE_CONF"
         )
     with _starting:
-        if config not in _daemons or not _daemons[config].alive:
+        if config in _daemons and not _daemons[config].alive:
+            _daemons.pop(config).stop()
+        if config not in _daemons:
             _daemons[config] = Daemon(config)
         return _daemons[config]
 
