@@ -15,7 +15,7 @@ from scitq.cli import program
 from scitq.cli.tables import AsJson, dump
 from scitq.errors import Rejected
 
-PROGRAMS: Final = ("scitq", "scitq-launch", "scitq-manage", "scitq-server", "scitq-worker")
+PROGRAMS: Final = ("scitq", "scitq-fetch", "scitq-launch", "scitq-manage", "scitq-server", "scitq-worker")
 BASH: Final = r"""# Completion of scitq for bash; made by: scitq completion show bash
 _scitq() {
     local words=() found=() texts=() glue="" quote="" part word text answer strip="" i

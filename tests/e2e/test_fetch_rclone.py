@@ -62,7 +62,7 @@ def test_each_remote_is_a_protocol(s3: Any, monkeypatch: pytest.MonkeyPatch, tmp
     with pytest.raises(BadURI, match="did you mean other://"):
         fetch.check_uri("othr://bucket/a")
     monkeypatch.setenv("SCITQ_RCLONE_CONF", str(tmp_path / "none"))
-    with pytest.raises(BadURI, match="as soon as .* has a remote of the name s3"):
+    with pytest.raises(BadURI, match=r"as soon as rclone\.conf has a remote of the name s3"):
         fetch.check_uri("s3://bucket/a")
     (tmp_path / "none").write_text("no configuration\n")
     with pytest.raises(FetchErrorNoRepeat, match="cannot be understood"):

@@ -17,7 +17,7 @@ from scitq.cli import main
 ROOT: Final = Path(__file__).resolve().parents[3]
 PAGES: Final = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), ROOT / "scitq" / "explained.py"]
 PROGRAMS: Final = {"scitq": [], "scitq-launch": ["launch"], "scitq-manage": ["manage"], "scitq-worker": ["worker"],
-                   "scitq-server": ["server"]}  # fmt: skip
+                   "scitq-server": ["server"], "scitq-fetch": ["fetch"]}  # fmt: skip
 ENDS: Final = re.compile(r"[|;&<>()]|\$\(")
 PLACEHOLDER: Final = re.compile(r"[A-Z][A-Z_]+|…|\[.*|\{.*")
 IN_TEXT: Final = re.compile(r"`((?:scitq|scitq-\w+) [^`\n]*(?:\n[^`\n]*)?)`")
