@@ -7,7 +7,7 @@ threads at once. It raises the errors of `errors.py` and no others, and never wa
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -15,7 +15,7 @@ from typing import Literal
 from scitq.fetch.errors import UnsupportedError
 from scitq.fetch.part import Part
 from scitq.fetch.uri import URI
-from scitq.fetch.watch import Cancellation, FileWatch
+from scitq.fetch.watch import Cancellation, FileWatch, Watch
 
 Kind = Literal["file", "dir", "link", "unknown"]
 
@@ -70,6 +70,19 @@ class Backend:
     def copy(self, source: URI, target: URI, watch: FileWatch) -> None:
         """A file from one place of this store to another."""
         raise self._cannot(target, "be copied within")
+
+    def takes_folders(self, source: URI, target: URI) -> bool:
+        """Whether `copy_folder` moves many small files faster than they are moved one by one."""
+        return False
+
+    def goes_with_others(self, source: URI) -> bool:
+        """Whether `copy_folder` can take this file; it is moved by itself otherwise."""
+        return True
+
+    def copy_folder(self, source: URI, target: URI, names: Sequence[str] | None, watch: Watch, at_once: int) -> None:
+        """Files below a folder, all or those named, to the same names below another. When it is called again after a
+        failure, what is there already is not moved again."""
+        raise self._cannot(target, "be copied to")
 
     @staticmethod
     def _cannot(uri: URI, what: str) -> UnsupportedError:

@@ -13,9 +13,10 @@ from typing import Final, Self
 from scitq.fetch import faults
 from scitq.fetch.backend import Item
 from scitq.fetch.backends import backend_of
-from scitq.fetch.errors import NotFound, NotSafe
+from scitq.fetch.errors import Corrupt, NotFound, NotSafe
 from scitq.fetch.many import each
 from scitq.fetch.part import Part
+from scitq.fetch.staging import hidden_folder, merge
 from scitq.fetch.tries import PATIENT, Patience, persistently
 from scitq.fetch.uri import URI
 from scitq.fetch.watch import FileWatch, Watch
@@ -73,7 +74,36 @@ class Mover:
             raise NotFound(f"{source.shown} does not have {sorted(missing)[0]!r}")
         if target.protocol == "file":
             _make_folders(os.path.join(target.path, item.rel_name) for item in items if item.type == "dir")
-        self.files([Move.of(item, target) for item in files_of(items)])
+        self.below(source, target, files_of(items), whole=only is None)
+
+    def below(self, source: URI, target: URI, items: list[Item], *, whole: bool = False) -> None:
+        """These files of a folder; `whole` if there are no others."""
+        moves = [Move.of(item, target) for item in items]
+        backend = backend_of(source if target.protocol == "file" else target)
+        together: list[Move] = []
+        if len(moves) > 1 and backend.takes_folders(source, target):
+            together = [move for move in moves if backend.goes_with_others(move.source)]
+        for move in together:
+            self.watch.file(move.name, move.size)
+        taken = {move.name for move in together}
+        self.files([move for move in moves if move.name not in taken])
+        if not together:
+            return
+        names = None if whole and len(together) == len(moves) else sorted(taken)
+
+        def once(to: URI) -> None:
+            backend.copy_folder(source.as_folder, to.as_folder, names, self.watch, self.at_once or AT_ONCE)
+
+        def persist(to: URI) -> None:
+            persistently(lambda: once(to), source.shown, self.watch.cancellation, self.patience)
+
+        if target.protocol != "file":
+            persist(target)
+            return
+        with hidden_folder(target.path) as stage:
+            persist(URI.of_file(stage))
+            _check_arrived(together, stage)
+            merge(stage, target.path)
 
     def files(self, moves: list[Move]) -> None:
         """Several at once."""
@@ -135,6 +165,18 @@ def files_of(items: Iterable[Item]) -> list[Item]:
         elif item.type != "dir":
             log.warning("left out, as it is no file, nor a link to one in its folder: %r", item.rel_name)
     return files
+
+
+def _check_arrived(moves: list[Move], folder: str) -> None:
+    """That each is there, in its size; and gives it its time."""
+    for move in moves:
+        path = os.path.join(folder, move.name)
+        with faults.of_files(path):
+            size = os.stat(path).st_size
+            if move.modified_ns is not None:
+                os.utime(path, ns=(move.modified_ns, move.modified_ns))
+        if move.size not in (None, size):
+            raise Corrupt(f"{move.source.shown}: {size} bytes arrived, and the source has {move.size}")
 
 
 def _make_folders(names: Iterable[str]) -> None:

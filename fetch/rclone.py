@@ -8,24 +8,22 @@ disk, and within one often not even through this machine.
 from __future__ import annotations
 
 import os
-import secrets
-import time
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any, Final
 
 from scitq.fetch import faults
 from scitq.fetch.backend import Backend, Item
-from scitq.fetch.errors import FetchError, NotFound, TimedOut, UnsupportedError
+from scitq.fetch.errors import FetchError, NotFound, UnsupportedError
 from scitq.fetch.part import Part
-from scitq.fetch.rclone_answers import refusal
-from scitq.fetch.rclone_daemon import Daemon, daemon, remotes
+from scitq.fetch.rclone_daemon import daemon, remotes
+from scitq.fetch.rclone_job import Followed
 from scitq.fetch.uri import URI
-from scitq.fetch.watch import Cancellation, FileWatch
+from scitq.fetch.watch import Cancellation, FileWatch, Watch
 
 _SMALL_BYTES: Final = 8 << 20
 """Up to here one call does it; what is larger is followed."""
-_LOOK_EVERY_S: Final = (0.02, 0.5)
 _AS_STORED: Final = {"UseServerModTime": True, "UseListR": True}
 """One request for a thousand names, and none for each of them."""
 
@@ -67,7 +65,7 @@ class Rclone(Backend):
     def put(self, source: str, uri: URI, watch: FileWatch) -> None:
         with faults.of_files(source):
             watch.has_size(os.stat(source).st_size)
-        folder, name = os.path.split(source)
+        folder, name = os.path.split(os.path.realpath(source))  # it does not follow links
         _utf8(URI.of_file(source))
         _move(uri, watch, "operations/copyfile", srcFs=folder, srcRemote=name, **_target(uri))
 
@@ -89,6 +87,41 @@ class Rclone(Backend):
     def copy(self, source: URI, target: URI, watch: FileWatch) -> None:
         _move(target, watch, "operations/copyfile", **_source(source), **_target(target))
 
+    def takes_folders(self, source: URI, target: URI) -> bool:
+        return {source.protocol, target.protocol} <= {"file", *remotes()}
+
+    def goes_with_others(self, source: URI) -> bool:
+        """Not what rclone would pass over, or has no way to be told of in a list."""
+        name = source.path
+        return name.isprintable() and not (source.protocol == "file" and os.path.islink(name))
+
+    def copy_folder(self, source: URI, target: URI, names: Sequence[str] | None, watch: Watch, at_once: int) -> None:
+        done = [0, 0]
+
+        def tell(count: int, files: int, name: str) -> None:
+            done[0] += count
+            done[1] += files
+            watch.moved(name, count, files=files)
+
+        what: dict[str, Any] = {"srcFs": _place(source), "dstFs": _place(target)}
+        try:
+            with tempfile.NamedTemporaryFile("w", prefix="scitq-fetch-", encoding="utf-8") as listed:
+                if names is not None:
+                    listed.writelines(f"{name}\n" for name in names)
+                    listed.flush()
+                    what["_filter"] = {"FilesFromRaw": [listed.name]}
+                config = {"Transfers": at_once, "UseListR": True}
+                Followed(source.shown, watch.cancellation, watch.stall_s, tell).run("sync/copy", **what, _config=config)
+        except FetchError:
+            watch.cancellation.check()
+            watch.moved(source.name, -done[0], files=-done[1])
+            raise
+
+
+def _place(folder: URI) -> str:
+    """A folder as rclone writes it."""
+    return folder.path if folder.protocol == "file" else f"{folder.protocol}:{_utf8(folder).strip('/')}"
+
 
 def _source(uri: URI) -> dict[str, str]:
     return {"srcFs": f"{uri.protocol}:", "srcRemote": _utf8(uri).strip("/")}
@@ -106,38 +139,12 @@ def _utf8(uri: URI) -> str:
 
 def _move(uri: URI, watch: FileWatch, verb: str, **what: str) -> None:
     """One file. A large one is followed, so that its progress is seen and it can be called off."""
-    rclone = daemon()
-    if watch.size is not None and watch.size <= _SMALL_BYTES:
-        rclone.call(verb, watch.cancellation, uri.shown, **what)
-        watch.moved(watch.size)
+    if watch.size is None or watch.size > _SMALL_BYTES:
+        call = Followed(uri.shown, watch.cancellation, watch.stall_s, lambda count, _, __: watch.moved(count))
+        call.run(verb, **what)
         return
-    group = secrets.token_hex(8)
-    job = rclone.call(verb, watch.cancellation, uri.shown, **what, _async=True, _group=group)["jobid"]
-    try:
-        _follow(rclone, uri, watch, job, group)
-    except FetchError:
-        # Not by the call's own cancellation: that may be what has just ended it.
-        rclone.call("job/stop", Cancellation(), uri.shown, jobid=job)
-        raise
-
-
-def _follow(rclone: Daemon, uri: URI, watch: FileWatch, job: int, group: str) -> None:
-    done, pause_s = 0, _LOOK_EVERY_S[0]
-    moved_at = time.monotonic()
-    while True:
-        status = rclone.call("job/status", watch.cancellation, uri.shown, jobid=job)
-        now = int(rclone.call("core/stats", watch.cancellation, uri.shown, group=group).get("bytes", 0))
-        if now != done:
-            watch.moved(now - done)
-            done, moved_at = now, time.monotonic()
-        if status["finished"]:
-            if not status["success"]:
-                raise refusal(str(status["error"]), uri.shown)
-            return
-        if time.monotonic() - moved_at > watch.stall_s * 5:  # rclone tries by itself meanwhile
-            raise TimedOut(f"{uri.shown}: nothing is moved any more")
-        watch.cancellation.wait(pause_s)
-        pause_s = min(pause_s * 1.5, _LOOK_EVERY_S[1])
+    daemon().call(verb, watch.cancellation, uri.shown, **what)
+    watch.moved(watch.size)
 
 
 def _item(uri: URI, rel_name: str, entry: dict[str, Any]) -> Item:

@@ -119,7 +119,7 @@ def sync(
             there = {}
         stale = [item for item in wanted if _stale(item, there.get(item.rel_name))]
         if not dryrun:
-            mover.files([Move.of(item, target) for item in stale])
+            mover.below(source, target, stale, whole=len(stale) == len(wanted) and not include)
     return [item.rel_name for item in stale]
 
 

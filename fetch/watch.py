@@ -118,11 +118,12 @@ class Watch:
         with self._lock:
             self._all_begun = True
 
-    def moved(self, name: str, count: int, *, file_done: bool = False) -> None:
+    def moved(self, name: str, count: int, *, files: int = 0) -> None:
+        """So many bytes more, and so many files are done; both may be taken back."""
         self.check()
         with self._lock:
             self._done_bytes += count
-            self._done_files += file_done
+            self._done_files += files
             at_end = self._all_begun and self._done_files == self._files
             now = time.monotonic()
             if self._tell is not None and (at_end or now - self._told_at >= TELL_EVERY_S):
@@ -173,7 +174,7 @@ class FileWatch:
 
     def done(self) -> None:
         """It is whole and has its name."""
-        self._whole.moved(self.name, 0, file_done=True)
+        self._whole.moved(self.name, 0, files=1)
 
 
 def cut(line: socket.socket) -> None:

@@ -1,0 +1,59 @@
+"""What takes rclone long is a job there: followed until it ends, and stopped when it is called off."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from scitq.fetch.errors import FetchError, TimedOut
+from scitq.fetch.rclone_answers import refusal
+from scitq.fetch.rclone_daemon import daemon
+from scitq.fetch.watch import Cancellation
+
+_LOOK_EVERY_S: Final = (0.02, 0.5)
+_PATIENCE: Final = 5
+"""How often as long as others rclone may stand still: it tries again by itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """`tell`: so many bytes and files more, and the name of one that moves."""
+
+    shown: str
+    cancellation: Cancellation
+    stall_s: float
+    tell: Callable[[int, int, str], object]
+
+    def run(self, verb: str, **what: Any) -> None:
+        """Until it is done; raises what it failed of."""
+        group = secrets.token_hex(8)
+        job = daemon().call(verb, self.cancellation, self.shown, **what, _async=True, _group=group)["jobid"]
+        try:
+            self._follow(job, group)
+        except FetchError:
+            # Not with the cancellation of the call: that may be what has just ended it.
+            daemon().call("job/stop", Cancellation(), self.shown, jobid=job)
+            raise
+
+    def _follow(self, job: int, group: str) -> None:
+        seen = (0, 0)
+        pause_s, moved_at = _LOOK_EVERY_S[0], time.monotonic()
+        while True:
+            status = daemon().call("job/status", self.cancellation, self.shown, jobid=job)
+            stats = daemon().call("core/stats", self.cancellation, self.shown, group=group)
+            now = int(stats.get("bytes", 0)), int(stats.get("transfers", 0))
+            if now != seen:
+                moving = stats.get("transferring") or [{}]
+                self.tell(now[0] - seen[0], now[1] - seen[1], str(moving[0].get("name", "")))
+                seen, moved_at = now, time.monotonic()
+            if status["finished"]:
+                if not status["success"]:
+                    raise refusal(str(status["error"]), self.shown)
+                return
+            if time.monotonic() - moved_at > self.stall_s * _PATIENCE:
+                raise TimedOut(f"{self.shown}: nothing is moved any more")
+            self.cancellation.wait(pause_s)
+            pause_s = min(pause_s * 1.5, _LOOK_EVERY_S[1])
