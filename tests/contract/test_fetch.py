@@ -5,10 +5,13 @@ from __future__ import annotations
 import hashlib
 import os
 import random
+import secrets
+import shutil
+import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import pytest
 
@@ -16,6 +19,7 @@ from scitq import fetch
 from scitq.fetch import ftp_client, rclone_daemon
 from scitq.fetch.errors import NotFound
 from tests.conftest import miss
+from tests.services.azure import AzureMissing, PrivateAzure
 from tests.services.ftp_files import FtpMissing, PythonFtp, Vsftpd
 from tests.services.s3 import PrivateS3, S3Missing
 
@@ -36,7 +40,7 @@ TREE = {
 }
 LINE_BREAKS = {"sub/new\nline": b"9", "sub/\r\n": b"10", os.fsdecode(b"sub/\xff\xfe"): b"11"}
 
-S = TypeVar("S", PythonFtp, Vsftpd, PrivateS3)
+S = TypeVar("S", PythonFtp, Vsftpd, PrivateS3, PrivateAzure)
 
 
 @dataclass
@@ -58,20 +62,28 @@ class Folder:
 
 @dataclass
 class Bucket:
-    """The same in a store of objects, where folders are only beginnings of names."""
+    """The same in a store of objects, where folders are only beginnings of names. It is filled by rclone itself."""
 
     uri: fetch.URI
-    name: str
-    client: Any
+    place: str
+    config: Path
+    scratch: Path
     names_any = has_folders = keeps_time = False
 
     def plant(self, tree: dict[str, bytes]) -> None:
-        for name, content in tree.items():
-            self.client.put_object(Bucket=self.name, Key=name, Body=content)
+        plant(self.scratch / "planted", tree)
+        self._rclone("copy", str(self.scratch / "planted"), self.place)
 
     def harvest(self) -> dict[str, bytes]:
-        keys = [one["Key"] for one in self.client.list_objects_v2(Bucket=self.name).get("Contents", [])]
-        return {key: self.client.get_object(Bucket=self.name, Key=key)["Body"].read() for key in keys}
+        shutil.rmtree(self.scratch / "harvest", ignore_errors=True)
+        self._rclone("copy", self.place, str(self.scratch / "harvest"))
+        return harvest(self.scratch / "harvest")
+
+    def make(self) -> None:
+        self._rclone("mkdir", self.place)
+
+    def _rclone(self, *words: str) -> None:
+        subprocess.run(["rclone", "--config", str(self.config), *words], check=True, timeout=120)
 
 
 Store = Folder | Bucket
@@ -89,35 +101,42 @@ def vsftpd() -> Iterator[Vsftpd]:
 
 @pytest.fixture(scope="module")
 def s3() -> Iterator[PrivateS3]:
-    with pytest.MonkeyPatch.context() as environment:
-        environment.delenv("AWS_CA_BUNDLE", raising=False)  # older releases of rclone take it for one of their own
-        for server in _started(PrivateS3):
-            environment.setenv("SCITQ_RCLONE_CONF", str(server.config))
-            yield server
-            rclone_daemon.stop_all()
+    yield from _started(PrivateS3)
+    rclone_daemon.stop_all()
+
+
+@pytest.fixture(scope="module")
+def azure() -> Iterator[PrivateAzure]:
+    yield from _started(PrivateAzure)
+    rclone_daemon.stop_all()
 
 
 def _started(kind: type[S]) -> Iterator[S]:
     try:
         server = kind()
-    except (FtpMissing, S3Missing) as missing:
+    except (AzureMissing, FtpMissing, S3Missing) as missing:
         miss(str(missing))
     with server:
         yield server
         ftp_client.forget()
 
 
-@pytest.fixture(params=["file", "ftp in Python", "vsftpd", "s3"])
-def store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Store:
+@pytest.fixture(params=["file", "ftp in Python", "vsftpd", "s3", "azure"])
+def store(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> Store:
     if request.param == "file":
         folder = tmp_path_factory.mktemp("store")
         return Folder(fetch.URI.of_file(f"{folder}/"), folder, names_any=True)
-    if request.param == "s3":
-        server: PrivateS3 = request.getfixturevalue("s3")
-        client = server.client()
-        name = f"bucket{len(client.list_buckets()['Buckets'])}"
-        client.create_bucket(Bucket=name)
-        return Bucket(fetch.URI(f"s3://{name}/"), name, client)
+    if request.param in ("s3", "azure"):
+        server: PrivateS3 | PrivateAzure = request.getfixturevalue(request.param)
+        monkeypatch.setenv("SCITQ_RCLONE_CONF", str(server.config))
+        monkeypatch.delenv("AWS_CA_BUNDLE", raising=False)  # older releases of rclone take it for one of their own
+        scratch = tmp_path_factory.mktemp("scratch")
+        name = f"bucket-{secrets.token_hex(6)}"
+        bucket = Bucket(fetch.URI(f"{request.param}://{name}/"), f"{request.param}:{name}", server.config, scratch)
+        bucket.make()
+        return bucket
     ftp: PythonFtp | Vsftpd = request.getfixturevalue("vsftpd" if request.param == "vsftpd" else "ftp_in_python")
     name = f"test{len(os.listdir(ftp.files))}"
     (ftp.files / name).mkdir()

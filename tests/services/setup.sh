@@ -98,3 +98,16 @@ for program in pigz zstd rclone; do
         apt_install "$program"
     }
 done
+
+# Azurite, which is a program of Node's: into a folder of this checkout.
+[ -x .services/node_modules/.bin/azurite-blob ] || command -v azurite-blob >/dev/null || {
+    if ! command -v npm >/dev/null; then
+        if ! can_apt; then
+            echo "The tests of Azure need npm to install Azurite: install it (Debian, as root: apt-get install npm)." >&2
+            exit 1
+        fi
+        apt_install npm
+    fi
+    mkdir -p .services
+    quietly npm install --no-audit --no-fund --prefix .services azurite@3.37.0
+}
