@@ -25,8 +25,8 @@ log = logging.getLogger(__name__)
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 AT_ONCE: Final = 10
-AT_ONCE_HERE: Final = 2
-"""Between folders of this machine: the disk is the limit, and more threads only wait for one another."""
+AT_ONCE_HERE: Final = 4
+"""Between folders of this machine: more than one as they may lie on a network, few as a disk gains nothing by it."""
 
 
 @dataclass(frozen=True, slots=True)
