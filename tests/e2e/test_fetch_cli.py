@@ -53,7 +53,7 @@ def test_listings_are_tables_for_pipes_and_json_for_programs(folder: Path) -> No
     flat = [line.split()[0] for line in run(folder, "nrlist", "data")[0].splitlines()[1:]]
     assert flat == ["a.bam", "b.txt", "sub/"]
     assert run(folder, "rlist", "--not-recursive", "data") == run(folder, "nrlist", "data")
-    assert run(folder, "list", "--not-recursive", "data") == run(folder, "nlist", "data")
+    assert f"file://{folder}/data/sub/" in run(folder, "nlist", "data")[0]
     rows = json.loads(run(folder, "list", "--json", "--md5", f"file://{folder}/data/")[0])
     assert {row["rel_name"]: row["size"] for row in rows if row["type"] == "file"} == {
         name: len(content) for name, content in TREE.items()
