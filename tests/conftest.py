@@ -7,6 +7,7 @@ from typing import NoReturn
 
 import pytest
 
+from tests.services.docker import DockerMissing, PrivateDocker, PrivateRegistry
 from tests.services.postgres import PostgresMissing, PrivatePostgres
 from tests.services.rabbit_programs import RabbitMissing
 from tests.services.rabbitmq import PrivateRabbit
@@ -64,6 +65,38 @@ def _start_rabbitmq(*, management: bool = False, strict: bool = False) -> Privat
     try:
         return PrivateRabbit(management=management, strict=strict)
     except RabbitMissing as missing:
+        miss(str(missing))
+
+
+@pytest.fixture(scope="session")
+def docker_engine() -> Iterator[PrivateDocker]:
+    """A private dockerd for the whole session; each test tells its containers by labels of its own."""
+    with _start_docker() as engine:
+        yield engine
+
+
+@pytest.fixture
+def doomed_docker() -> Iterator[PrivateDocker]:
+    """A private dockerd for one test, which may kill it: its containers live on."""
+    with _start_docker("--live-restore") as engine:
+        yield engine
+
+
+@pytest.fixture(scope="session")
+def registry() -> Iterator[PrivateRegistry]:
+    """A private registry of images that wants a password."""
+    try:
+        service = PrivateRegistry()
+    except DockerMissing as missing:
+        miss(str(missing))
+    with service:
+        yield service
+
+
+def _start_docker(*settings: str) -> PrivateDocker:
+    try:
+        return PrivateDocker(*settings)
+    except DockerMissing as missing:
         miss(str(missing))
 
 

@@ -31,7 +31,7 @@ have_rabbitmq() {
 }
 
 # Debian starts a server when its package arrives, and again at each boot. Nobody asked for that here: while it is
-# installed no service may start, and afterwards those that are new (the units named behind the package) are disabled.
+# installed no service may start, and afterwards its units (named behind the package) are disabled.
 install_asleep() (
     package=$1
     policy=/usr/sbin/policy-rc.d
@@ -40,17 +40,19 @@ install_asleep() (
     printf '#!/bin/sh\nexit 101\n' >"$policy"
     chmod 755 "$policy"
     apt_install "$package"
-    if command -v systemctl >/dev/null; then
-        quietly systemctl disable "$package.service" "${@:2}"
-    else
-        quietly update-rc.d "$package" disable
-    fi
+    for unit in "${@:2}"; do
+        if command -v systemctl >/dev/null; then
+            quietly systemctl disable "$unit"
+        elif [[ $unit = *.service && -e /etc/init.d/${unit%.service} ]]; then
+            quietly update-rc.d "${unit%.service}" disable
+        fi
+    done
 )
 
 install_rabbitmq() {
     local mapper=()  # Erlang's, which comes with it
     command -v epmd >/dev/null || mapper=(epmd.service epmd.socket)
-    install_asleep rabbitmq-server "${mapper[@]}"
+    install_asleep rabbitmq-server rabbitmq-server.service "${mapper[@]}"
 }
 
 have_rabbitmq || {
@@ -86,7 +88,7 @@ command -v vsftpd >/dev/null || {
         echo "The tests of downloads need vsftpd: install it (Debian, as root: apt-get install vsftpd)." >&2
         exit 1
     fi
-    install_asleep vsftpd
+    install_asleep vsftpd vsftpd.service
 }
 
 for program in pigz zstd rclone; do
@@ -110,4 +112,15 @@ done
     fi
     mkdir -p .services
     quietly npm install --no-audit --no-fund --prefix .services azurite@3.37.0
+}
+
+command -v dockerd >/dev/null && command -v docker-registry >/dev/null && command -v busybox >/dev/null || {
+    if ! can_apt; then
+        echo "The tests of containers need dockerd, docker-registry and busybox: install them" \
+            "(Debian, as root: apt-get install docker.io docker-registry busybox-static)." >&2
+        exit 1
+    fi
+    command -v dockerd >/dev/null || install_asleep docker.io docker.service docker.socket containerd.service
+    command -v docker-registry >/dev/null || install_asleep docker-registry docker-registry.service
+    command -v busybox >/dev/null || apt_install busybox-static
 }
