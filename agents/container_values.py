@@ -121,6 +121,11 @@ def address(value: str) -> str:
     return value
 
 
+def capability(value: str) -> str:
+    name = text(value).upper()
+    return name if name == "ALL" or name.startswith("CAP_") else f"CAP_{name}"
+
+
 def host(value: str) -> str:
     """name:address, or name=address; host-gateway for an address is the machine itself."""
     name, sign, where = value.partition("=" if "=" in value else ":")
