@@ -248,7 +248,7 @@ def port(value: str) -> tuple[Json, str]:
     """[[address:]there:]here[/udp]; ranges are written out."""
     *outer, inner = value.rsplit(":", 2) if not value.startswith("[") else value.replace("]:", "]\0", 1).split("\0")
     if len(outer) == 1 and value.startswith("["):
-        there, sign, inner = inner.rpartition(":")
+        there, _, inner = inner.rpartition(":")
         outer = [outer[0][1:-1], there]
     there = outer.pop() if outer else ""
     if there and (not there.isdecimal() or int(there) > 65535):

@@ -20,7 +20,9 @@ ScitqError
 │   ├── OtherLog          what an agent holds is of another server's log
 │   ├── DiskFull          nothing was written: no space is left
 │   ├── Damaged           what is in a file of the agent is not what was written
-│   └── ShimUnavailable   the shim cannot be started or does not answer
+│   ├── ShimUnavailable   the shim cannot be started or does not answer
+│   ├── EngineUnavailable docker or podman is missing or does not answer
+│   └── ImageUnavailable  an image cannot be had
 ├── BusUnavailable        nothing was sent: the bus is full or out of reach; try again
 └── StoreError            the event store did not do as it was asked
     ├── LeaseLost         another engine holds the lease; this one must exit
@@ -141,6 +143,14 @@ class Damaged(AgentError):
 
 class ShimUnavailable(AgentError):
     """The process that runs the commands cannot be started, or does not answer."""
+
+
+class EngineUnavailable(AgentError):
+    """The container engine, docker or podman, is missing, or does not answer. The text says what to do about it."""
+
+
+class ImageUnavailable(AgentError):
+    """An image cannot be had: it does not exist, or its registry wants a password or does not answer."""
 
 
 class Unreachable(ScitqError):

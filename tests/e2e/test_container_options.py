@@ -5,10 +5,11 @@ from __future__ import annotations
 import shlex
 import shutil
 import subprocess
+from collections.abc import Iterator
 from typing import Any
 
-import docker
 import pytest
+from docker.errors import APIError
 
 from scitq.agents.container_options import parse
 from tests.conftest import miss
@@ -45,8 +46,10 @@ NOT_COMPARED = {
 
 
 @pytest.fixture(scope="module")
-def client(docker_engine: PrivateDocker) -> docker.APIClient:
-    return docker_engine.client()
+def client(docker_engine: PrivateDocker) -> Iterator[Any]:  # the stubs leave some of it without types
+    client = docker_engine.client()
+    yield client
+    client.close()
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +62,7 @@ def program() -> str:
 
 @pytest.mark.parametrize("words", WORDS)
 def test_the_engine_is_asked_for_what_the_docker_program_asks_for(
-    words: str, docker_engine: PrivateDocker, client: docker.APIClient, program: str
+    words: str, docker_engine: PrivateDocker, client: Any, program: str
 ) -> None:
     other = client.create_container(IMAGE, "true")["Id"]
     words = words.format(other=other)
@@ -71,7 +74,7 @@ def test_the_engine_is_asked_for_what_the_docker_program_asks_for(
         )  # fmt: skip
         body = {"HostConfig": {}, **parse(words).body, "Image": IMAGE, "Cmd": ["true"]}
         if said.returncode:  # this engine cannot do it, and says the same to us
-            with pytest.raises(docker.errors.APIError) as refused:
+            with pytest.raises(APIError) as refused:
                 client.create_container_from_config(body)
             assert str(refused.value.explanation) in said.stderr
             return

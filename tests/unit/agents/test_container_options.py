@@ -23,7 +23,8 @@ def host(**fields: Any) -> dict[str, Any]:
 TAKEN: list[tuple[str, dict[str, Any]]] = [
     ("", {}),
     ("--rm -it -d --sig-proxy=false -a stdout --quiet", {}),
-    ("-e A=1 --env=B=two\\ words -eC= -e 'D=it'\"'\"'s' -e=E=5", {"Env": ["A=1", "B=two words", "C=", "D=it's", "E=5"]}),
+    ("-e A=1 --env=B=two\\ words -eC= -e 'D=it'\"'\"'s' -e=E=5", {
+        "Env": ["A=1", "B=two words", "C=", "D=it's", "E=5"]}),
     ("-e A=1 -e B=2 -e A=3", {"Env": ["B=2", "A=3"]}),
     ("-v /a:/b -v ref:/ref:ro,z", host(Binds=["/a:/b", "ref:/ref:ro,z"])),
     ("-v /scratch", {"Volumes": {"/scratch": {}}}),
@@ -45,7 +46,8 @@ TAKEN: list[tuple[str, dict[str, Any]]] = [
         NetworkMode="host", IpcMode="host", PidMode="host", UTSMode="host")),
     ("--network mine --network-alias db --ip 10.1.2.3", {
         **host(NetworkMode="mine"),
-        "NetworkingConfig": {"EndpointsConfig": {"mine": {"Aliases": ["db"], "IPAMConfig": {"IPv4Address": "10.1.2.3"}}}},
+        "NetworkingConfig": {"EndpointsConfig": {
+            "mine": {"Aliases": ["db"], "IPAMConfig": {"IPv4Address": "10.1.2.3"}}}},
     }),
     ("--add-host db:10.0.0.1 --add-host x=::1 --dns 9.9.9.9", host(
         ExtraHosts=["db:10.0.0.1", "x:::1"], Dns=["9.9.9.9"])),
@@ -59,7 +61,8 @@ TAKEN: list[tuple[str, dict[str, Any]]] = [
     ("--mount type=tmpfs,target=/t,tmpfs-size=1g,tmpfs-mode=1777", host(Mounts=[
         {"Type": "tmpfs", "Target": "/t", "TmpfsOptions": {"SizeBytes": G, "Mode": 0o1777}}])),
     ("--mount source=ref,target=/ref,volume-opt=a=b", host(Mounts=[
-        {"Type": "volume", "Source": "ref", "Target": "/ref", "VolumeOptions": {"DriverConfig": {"Options": {"a": "b"}}}}])),
+        {"Type": "volume", "Source": "ref", "Target": "/ref",
+         "VolumeOptions": {"DriverConfig": {"Options": {"a": "b"}}}}])),
     ("-p 8080:80 -p 127.0.0.1::53/udp -p [::1]:81:82", {
         "ExposedPorts": {"80/tcp": {}, "53/udp": {}, "82/tcp": {}},
         **host(PortBindings={
@@ -162,7 +165,7 @@ def test_every_other_name_leads_to_an_option() -> None:
 WORDS = st.one_of(
     st.text(max_size=12),
     st.sampled_from([f"--{name}" for name in OPTIONS] + [f"-{letter}" for letter in LETTERS]),
-    st.sampled_from(["/a:/b", "A=b", "1g", "8", "host", "nofile=1:2", "/dev/x", "type=bind,source=/a,target=/b", "[::1]:"]),
+    st.sampled_from(["/a:/b", "A=b", "1g", "8", "host", "nofile=1:2", "/dev/x", "type=bind,src=/a,dst=/b", "[::1]:"]),
 )  # fmt: skip
 
 
