@@ -16,7 +16,7 @@ import logging
 import os
 import signal as signals
 import time
-from collections.abc import Iterable
+from collections.abc import Coroutine, Iterable
 from contextlib import aclosing, suppress
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol
@@ -94,7 +94,7 @@ class Containers:
         self._lives: dict[int, _Life] = {}
         self._ended: dict[int, Ended] = {}
         self._unsaved: set[int] = set()
-        self._side: set[asyncio.Task[None]] = set()
+        self._side: set[asyncio.Task[Any]] = set()
         self._told_at = -QUIET_S
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         for path in folder.glob("*.end"):
@@ -133,7 +133,7 @@ class Containers:
         if life.container is not None:
             self._aside(self._kill(life, 0.0 if again else grace_s))
         elif not again and life.task is not None:
-            life.task.cancel()
+            asyncio.get_running_loop().call_soon(life.task.cancel)  # not before it has begun: it is to say that it ended
 
     def signal(self, execution: int, signal: int | str) -> None:
         """pause, resume, or the number of a signal for its first process."""
@@ -387,18 +387,16 @@ class Containers:
             self._told_at = time.monotonic()
             log.warning("the container engine is waited for", extra={"error": str(error)})
 
-    def _aside(self, work: Any) -> None:
+    def _aside(self, work: Coroutine[Any, Any, object]) -> None:
         """Something nobody waits for."""
-
-        async def do() -> None:
-            try:
-                await work
-            except (AgentError, NotThere) as error:
-                log.error("a container could not be reached", extra={"error": str(error)})
-
-        task = asyncio.create_task(do())
+        task = asyncio.create_task(work)
         self._side.add(task)
-        task.add_done_callback(self._side.discard)
+        task.add_done_callback(self._is_done)
+
+    def _is_done(self, task: asyncio.Task[Any]) -> None:
+        self._side.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("a container could not be reached", extra={"error": str(error)})
 
 
 def _write(path: Path, text: str) -> None:

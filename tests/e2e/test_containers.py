@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
 import signal
 from base64 import b64encode
@@ -32,7 +33,7 @@ def left(engine: PrivateDocker, agent: Agent) -> list[Any]:
 def test_a_task_finds_its_folders_prints_and_ends(docker_engine: PrivateDocker, agent: Agent) -> None:
     async def scenario() -> None:
         job = agent.job(
-            "cat /input/x; echo made > /output/y; echo no > /resource/z; echo $CPU $OUTPUT $A; id -u; exit 3",
+            "cat /input/x; echo made > /output/y; echo no > /resource/z; echo \"$CPU $OUTPUT $A\"; id -u; exit 3",
             "-e A='b  c' --tmpfs /tmp",
             uid=1000,
         )
@@ -130,9 +131,8 @@ def test_an_agent_that_is_restarted_again_and_again_loses_and_repeats_nothing(
     async def scenario() -> None:
         for round_ in range(12):
             async with agent.life() as containers:
-                if not round_:
-                    for execution in range(1, 5):
-                        containers.start(execution, agent.job(f"{script}; sleep 0.{execution}; exit {execution}"))
+                for execution in range(1, 5):
+                    containers.start(execution, agent.job(f"{script}; sleep 0.{execution}; exit {execution}"))
                 await asyncio.sleep(0.05 * round_)
         async with agent.life():
             for execution in range(1, 5):
@@ -197,7 +197,7 @@ def test_an_engine_that_is_killed_and_comes_back_changes_nothing(doomed_docker: 
 def test_an_image_is_fetched_once_with_the_login_of_the_user(
     docker_engine: PrivateDocker, registry: PrivateRegistry, agent: Agent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    reference = registry.put(docker_engine, IMAGE, f"lab/{tmp_path.name.replace('_', '-')}x:2")
+    reference = registry.put(docker_engine, "lab/tool:2", os.urandom(1_000_000))
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
 
     async def scenario() -> None:
@@ -213,7 +213,7 @@ def test_an_image_is_fetched_once_with_the_login_of_the_user(
                 assert (await agent.end(execution)).code == 0
                 assert agent.ear.started[execution][1].startswith(reference.rpartition(":")[0] + "@sha256:")
             done, total = agent.ear.images[2][-1]
-            assert done == total > 100_000
+            assert done == total > 1_000_000
             assert agent.ear.images[2] == agent.ear.images[3] == agent.ear.images[4]
 
     asyncio.run(scenario())

@@ -80,12 +80,12 @@ class PrivateDocker(PrivateService):
         if not holds_within(START_S, self._answers):
             raise ServiceFailed(f"dockerd does not answer after {START_S:.0f} s:\n{self._log_end()}")
 
-    def make_image(self, name: str) -> None:
-        """This machine's busybox, and a name for each thing it can do."""
+    def make_image(self, name: str, extra: bytes = b"") -> None:
+        """This machine's busybox, and a name for each thing it can do; `extra` makes it differ from others."""
         repository, _, tag = name.rpartition(":")
         client = self.client()
         try:
-            client.import_image_from_data(busybox_files(), repository=repository, tag=tag)
+            client.import_image_from_data(busybox_files(extra), repository=repository, tag=tag)
         finally:
             client.close()
 
@@ -163,13 +163,13 @@ class PrivateRegistry(PrivateService):
         if not holds_within(START_S, self._answers):
             raise ServiceFailed(f"docker-registry does not answer after {START_S:.0f} s:\n{self._log_end()}")
 
-    def put(self, engine: PrivateDocker, image: str, name: str) -> str:
-        """The image under that name in here; its reference."""
+    def put(self, engine: PrivateDocker, name: str, extra: bytes = b"") -> str:
+        """An image under that name in here and not at the engine; its reference."""
         reference = f"{self.address}/{name}"
         repository, _, tag = reference.rpartition(":")
+        engine.make_image(reference, extra)
         client = engine.client()
         try:
-            client.tag(image, repository, tag)
             credentials = {"username": USER, "password": PASSWORD}
             for said in client.push(repository, tag, stream=True, decode=True, auth_config=credentials):
                 if "error" in said:
@@ -197,7 +197,7 @@ class PrivateRegistry(PrivateService):
             return False
 
 
-def busybox_files() -> bytes:
+def busybox_files(extra: bytes = b"") -> bytes:
     """An image's file system, as a tar."""
     program = Path(_program("busybox", "busybox-static")).resolve()
     applets = subprocess.run([program, "--list"], capture_output=True, text=True, check=True).stdout.split()
@@ -214,10 +214,10 @@ def busybox_files() -> bytes:
         for folder in ("etc", "root", "proc", "sys", "dev"):
             _add(tar, folder, type=tarfile.DIRTYPE, mode=0o755)
         _add(tar, "tmp", type=tarfile.DIRTYPE, mode=0o1777)
-        users = b"root:x:0:0::/root:/bin/sh\n"
-        entry = tarfile.TarInfo("etc/passwd")
-        entry.size = len(users)
-        tar.addfile(entry, io.BytesIO(users))
+        for path, content in (("etc/passwd", b"root:x:0:0::/root:/bin/sh\n"), ("extra", extra)):
+            entry = tarfile.TarInfo(path)
+            entry.size = len(content)
+            tar.addfile(entry, io.BytesIO(content))
     return packed.getvalue()
 
 

@@ -20,7 +20,7 @@ def test_a_container_runs_and_what_it_says_is_kept(docker_engine: PrivateDocker)
 def test_the_registry_gives_nothing_without_the_password(
     docker_engine: PrivateDocker, registry: PrivateRegistry
 ) -> None:
-    reference = registry.put(docker_engine, IMAGE, "some/tool:2")
+    reference = registry.put(docker_engine, "some/tool:2")
     client = docker_engine.client()
     with pytest.raises(APIError, match="no basic auth credentials"):
         client.pull(reference)
