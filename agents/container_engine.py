@@ -161,7 +161,9 @@ class Engine:
         except NotThere:
             return False
         except Refused as refusal:
-            if refusal.status in (304, 409) or "paused" in str(refusal):  # it does not run, is being removed, is (not) held
+            if refusal.status in (304, 409) or "paused" in str(
+                refusal
+            ):  # it does not run, is being removed, is (not) held
                 return False
             raise EngineUnavailable(f"the container engine refuses: {refusal}") from refusal
         return True

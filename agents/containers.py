@@ -133,7 +133,9 @@ class Containers:
         if life.container is not None:
             self._aside(self._kill(life, 0.0 if again else grace_s))
         elif not again and life.task is not None:
-            asyncio.get_running_loop().call_soon(life.task.cancel)  # not before it has begun: it is to say that it ended
+            asyncio.get_running_loop().call_soon(
+                life.task.cancel
+            )  # not before it has begun: it is to say that it ended
 
     def signal(self, execution: int, signal: int | str) -> None:
         """pause, resume, or the number of a signal for its first process."""

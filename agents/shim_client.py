@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from scitq.agents.core import Exit
 from scitq.agents.shim_link import Begun, Link, encode, find, find_or_start
+from scitq.agents.usage_processes import Used
 from scitq.errors import ShimUnavailable
 
 log = logging.getLogger(__name__)
@@ -69,6 +70,7 @@ class ShimClient:
         self._coalesce = coalesce
         self._running: dict[int, Begun] = {}
         self._ended: dict[int, Exit] = {}
+        self._used: dict[int, Used] = {}
         self._asked: dict[int, bytes] = {}  # starts that nothing was heard of yet
         self._unsent: dict[int, None] = {}  # those of them that wait for `flush`
         self._news: list[Exit] = []
@@ -144,6 +146,10 @@ class ShimClient:
         begun = self._running.get(execution)
         return None if begun is None else begun.ticks
 
+    def used(self, execution: int) -> Used | None:
+        """What it has used, once it has ended; None when nobody could tell. Kept until it is forgotten."""
+        return self._used.get(execution)
+
     def shim_pid(self) -> int | None:
         return None if self._link is None else self._link.pid
 
@@ -156,6 +162,7 @@ class ShimClient:
         gone = [execution for execution in executions if not self._lives(execution)]
         for execution in gone:
             self._ended.pop(execution, None)
+            self._used.pop(execution, None)
         if gone:
             self._send(encode({"do": "forget", "executions": gone}))
 
@@ -282,6 +289,8 @@ class ShimClient:
             self._asked.pop(execution, None)
             self._running.pop(execution, None)
             if execution not in self._ended:
+                if told.get("used"):  # not by a shim of the release before
+                    self._used[execution] = Used(*told["used"])
                 one = self._ended[execution] = Exit(execution, told["code"], told["reason"], told["at"])
                 self._on_exit(one)
         elif "signalled" in told:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from scitq.agents import processes
+from scitq.agents.usage_processes import Used
 
 Told = dict[str, Any]
 
@@ -23,6 +24,7 @@ class Run:
     ours: bool = True  # a child of this process: only then is there a return code to be had
     gone: bool = False  # the command itself has ended
     code: int | None = None
+    used: Used | None = None  # by the command and all it has waited for
     kill_at: float | None = None  # when whatever is left is killed
     killed: bool = False
     reason: str | None = None  # why it was killed, if its code would say nothing

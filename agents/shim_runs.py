@@ -3,7 +3,8 @@
     runs/<execution>.out     its standard output, and the marker: it is made exclusively, before the start, so that
                              whoever is asked to start the execution again finds it and does nothing
     runs/<execution>.err     its standard error, and why it could not be started
-    journal                  {"start": execution, "pid", "ticks", "boot"}, {"end": execution, "code", "reason", "at"}
+    journal                  {"start": execution, "pid", "ticks", "boot"}
+                             {"end": execution, "code", "reason", "at", "used"}
 
 An execution is over when its command has ended and nobody is left in the command's process group; what stays behind
 gets LINGER_S and is then killed, so that what is printed is complete when the end is told. A command that was killed is
@@ -24,6 +25,7 @@ from typing import Final
 
 from scitq.agents import processes
 from scitq.agents.shim_run import Run, Told, survivor
+from scitq.agents.usage_processes import Used, reap
 from scitq.errors import AgentError, DiskFull, Rejected
 from scitq.journal import Journal
 
@@ -182,7 +184,7 @@ class Runs:
         os.close(run.pidfd)
         run.gone = True
         if run.ours:
-            run.code = os.waitstatus_to_exitcode(os.waitpid(run.pid, 0)[1])
+            run.code, run.used = reap(run.pid)
         if run.killed:
             return
         if processes.group_lives(run.pid):
@@ -222,10 +224,10 @@ class Runs:
     def _over(self, run: Run) -> None:
         del self.running[run.execution]
         lost = None if run.ours else "the shim was killed while it ran, and its return code is lost"
-        self._end(run.execution, None if run.reason else run.code, run.reason or lost)
+        self._end(run.execution, None if run.reason else run.code, run.reason or lost, run.used)
 
-    def _end(self, execution: int, code: int | None, reason: str | None) -> None:
-        told = {"end": execution, "code": code, "reason": reason, "at": time.time()}
+    def _end(self, execution: int, code: int | None, reason: str | None, used: Used | None = None) -> None:
+        told = {"end": execution, "code": code, "reason": reason, "at": time.time(), "used": used}
         self.ended[execution] = told
         self._unsaved.append(told)
         self._tell(told)

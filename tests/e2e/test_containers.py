@@ -33,7 +33,7 @@ def left(engine: PrivateDocker, agent: Agent) -> list[Any]:
 def test_a_task_finds_its_folders_prints_and_ends(docker_engine: PrivateDocker, agent: Agent) -> None:
     async def scenario() -> None:
         job = agent.job(
-            "cat /input/x; echo made > /output/y; echo no > /resource/z; echo \"$CPU $OUTPUT $A\"; id -u; exit 3",
+            'cat /input/x; echo made > /output/y; echo no > /resource/z; echo "$CPU $OUTPUT $A"; id -u; exit 3',
             "-e A='b  c' --tmpfs /tmp",
             uid=1000,
         )
@@ -181,7 +181,9 @@ def test_an_engine_that_is_killed_and_comes_back_changes_nothing(doomed_docker: 
     async def scenario() -> None:
         async with agent.life() as containers:
             wait = "while [ ! -e /input/go ]; do sleep 0.02; done"
-            containers.start(1, agent.job(f"i=0; while [ $i -lt 50 ]; do echo $i; i=$((i+1)); done; {wait}; echo z; exit 6"))
+            containers.start(
+                1, agent.job(f"i=0; while [ $i -lt 50 ]; do echo $i; i=$((i+1)); done; {wait}; echo z; exit 6")
+            )
             await until(lambda: agent.output(1).endswith("49\n"), "it does not print")
             await asyncio.to_thread(doomed_docker.kill)
             containers.start(2, agent.job("echo late"))
@@ -195,7 +197,11 @@ def test_an_engine_that_is_killed_and_comes_back_changes_nothing(doomed_docker: 
 
 
 def test_an_image_is_fetched_once_with_the_login_of_the_user(
-    docker_engine: PrivateDocker, registry: PrivateRegistry, agent: Agent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    docker_engine: PrivateDocker,
+    registry: PrivateRegistry,
+    agent: Agent,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     reference = registry.put(docker_engine, "lab/tool:2", os.urandom(1_000_000))
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))

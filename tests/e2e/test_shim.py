@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,20 @@ def test_how_a_command_ended_is_told(bench: Bench, agent: ShimClient, line: str,
     bench.start(agent, 1, line)
     assert code_of(agent, 1) == code
     assert codes(agent) == {1: code} and list(agent.running()) == [] and agent.started(1)
+
+
+def test_what_a_command_used_is_told_also_to_the_next_agent(bench: Bench, agent: ShimClient) -> None:
+    bench.start(
+        agent, 1, f"{sys.executable} -c 'import time; x = bytearray(50 << 20)\nwhile time.process_time() < 0.3: pass'"
+    )
+    assert code_of(agent, 1) == 0
+    used = agent.used(1)
+    assert used is not None and used.cpu_s >= 0.3 and used.memory_bytes > 50 << 20
+    agent.close()
+    again = bench.agent()
+    assert again.used(1) == used
+    again.forget([1])
+    assert again.used(1) is None
 
 
 def test_a_command_has_its_own_folder_environment_session_and_an_empty_input(bench: Bench, agent: ShimClient) -> None:
