@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 import getpass
 import os
+import socket as sockets
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from scitq.agents.engine_stream import NotThere
@@ -76,8 +76,6 @@ class Engine:
                 "the Python package docker is not installed with scitq: pip install 'scitq[docker]'"
             ) from error
         socket = socket or find_socket()
-        if not Path(socket).exists():
-            raise EngineUnavailable(f"there is no docker or podman engine at {socket}: {INSTALL}")
         pool = ThreadPoolExecutor(THREADS, "engine")
 
         def client() -> docker.APIClient:
@@ -87,7 +85,7 @@ class Engine:
             return cls(socket, client(), pool)
 
         try:
-            return await _in_words(pool, begin)
+            return await _in_words(pool, socket, begin)
         except BaseException:
             pool.shutdown(wait=False)
             raise
@@ -100,7 +98,8 @@ class Engine:
 
     async def ask(self, question: Callable[[docker.APIClient], T], *, long: bool = False) -> T:
         """Whatever is not below; what is long must not keep the rest waiting."""
-        return await _in_words(self._long_pool if long else self._pool, partial(question, self._client))
+        pool = self._long_pool if long else self._pool
+        return await _in_words(pool, self.socket, partial(question, self._client))
 
     async def create(self, name: str, body: Json, platform: str | None = None) -> str:
         """Make a container that does not run yet; the id. One of that name that is there already is that one.
@@ -187,16 +186,29 @@ class Refused(Exception):
         super().__init__(" ".join(explanation.split()))
 
 
-async def _in_words(pool: ThreadPoolExecutor, do: Callable[[], T]) -> T:
+def _knock(socket: str) -> None:
+    """Nobody at home is seen sooner, and said better, than by the docker package, which then leaves a socket open."""
+    with sockets.socket(sockets.AF_UNIX) as one:
+        one.settimeout(ANSWER_S)
+        try:
+            one.connect(socket)
+        except FileNotFoundError:
+            raise EngineUnavailable(f"there is no docker or podman engine at {socket}: {INSTALL}") from None
+        except OSError as error:
+            raise EngineUnavailable(f"the container engine at {socket} does not answer: {error}") from error
+
+
+async def _in_words(pool: ThreadPoolExecutor, socket: str, do: Callable[[], T]) -> T:
     """In a thread of the pool, and what goes wrong as one of our errors."""
     try:
-        return await asyncio.get_running_loop().run_in_executor(pool, partial(translated, do))
+        return await asyncio.get_running_loop().run_in_executor(pool, partial(_translated, socket, do))
     except RuntimeError as error:  # the pool was shut down
         raise EngineUnavailable(f"the container engine is not asked any more: {error}") from error
 
 
-def translated(do: Callable[[], T]) -> T:
+def _translated(socket: str, do: Callable[[], T]) -> T:
     """What it gives; what the docker package raises becomes Refused, NotThere or EngineUnavailable."""
+    _knock(socket)
     import requests
     from docker.errors import APIError, DockerException, NotFound
 

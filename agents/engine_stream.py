@@ -40,7 +40,7 @@ class Unchunk:
             if end < 0:
                 break
             size = int(data[at:end], 16)
-            if size > _MOST_CHUNK:
+            if not 0 <= size <= _MOST_CHUNK:
                 raise ValueError(f"a chunk of {size} bytes")
             behind = end + 2 + size
             if behind + 2 > len(data):
@@ -77,7 +77,7 @@ async def pieces(socket: str, path: str, **query: str | int) -> AsyncGenerator[b
                 return
         if chunked:
             raise EngineUnavailable(f"the container engine broke off its answer to {path}")
-    except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, ValueError) as error:
+    except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, ValueError, IndexError) as error:
         raise EngineUnavailable(f"the connection to the container engine broke off: {error}") from error
     finally:
         writer.close()

@@ -29,7 +29,12 @@ class Used(NamedTuple):
 
     def or_more(self, other: Used) -> Used:
         """Each figure is a lower bound: the higher is nearer."""
-        return Used(*map(max, self, other))
+        return Used(
+            max(self.cpu_s, other.cpu_s),
+            max(self.memory_bytes, other.memory_bytes),
+            max(self.read_bytes, other.read_bytes),
+            max(self.written_bytes, other.written_bytes),
+        )
 
 
 class _Row(NamedTuple):

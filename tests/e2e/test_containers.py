@@ -7,6 +7,7 @@ import json
 import os
 import re
 import signal
+import time
 from base64 import b64encode
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 
 from scitq.agents.containers import REMOVED, Ended
+from scitq.agents.usage import Usage
 from tests.e2e.containers import Agent, until
 from tests.services.docker import IMAGE, PASSWORD, USER, PrivateDocker, PrivateRegistry
 
@@ -90,8 +92,7 @@ def test_a_container_is_held_goes_on_and_is_asked_before_it_is_killed(agent: Age
             containers.start(1, agent.job("trap 'echo bye; exit 5' TERM; echo up; while :; do sleep 0.05; done"))
             containers.start(2, agent.job("sh -c 'sleep 1000; echo never' & wait; sleep 1000"))
             containers.start(3, agent.job("trap 'echo usr; exit 7' USR1; echo up; while :; do sleep 0.05; done"))
-            for execution in (1, 3):
-                await until(lambda e=execution: agent.output(e) == "up\n", "it does not run")
+            await until(lambda: agent.output(1) == agent.output(3) == "up\n", "they do not run")
             await until(lambda: 2 in agent.ear.started, "it does not run")
             containers.signal(2, "pause")
             await until(lambda: agent.is_held(2), "it is not held")
@@ -223,6 +224,29 @@ def test_an_image_is_fetched_once_with_the_login_of_the_user(
             assert agent.ear.images[2] == agent.ear.images[3] == agent.ear.images[4]
 
     asyncio.run(scenario())
+
+
+def test_what_a_container_used_is_read_from_its_control_group(agent: Agent) -> None:
+    burn = "i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done; dd if=/dev/zero of=/output/f bs=1M count=5 conv=fsync"
+    usage = Usage()
+
+    async def scenario() -> None:
+        async with agent.life() as containers:
+            containers.start(1, agent.job(f"{burn}; while [ ! -e /input/go ]; do sleep 0.02; done"))
+            pid, _ = await until(lambda: agent.ear.started.get(1), "it does not run")
+            usage.begin(1, pid, container=True)
+            due = usage.due()
+            assert due is not None and due < time.monotonic() + 0.5, "it has no control group that can be seen"
+            await until(lambda: "5+0 records out" in agent.printed(1)[1], "it does not burn")
+            usage._watched[1].due = 0.0
+            usage.look()
+            Path(agent.folder, "work/input/go").touch()
+            await agent.end(1)
+
+    asyncio.run(scenario())
+    used, oom = usage.end(1, 0)
+    assert used.cpu_s > 0.02 and used.memory_bytes > 10_000 and not oom
+    assert used.written_bytes >= 5 * 1024 * 1024
 
 
 def test_an_end_is_told_again_after_a_restart_only_when_asked(agent: Agent) -> None:
