@@ -102,7 +102,7 @@ class Engine:
         return await _in_words(pool, self.socket, partial(question, self._client))
 
     async def create(self, name: str, body: Json, platform: str | None = None) -> str:
-        """Make a container that does not run yet; the id. One of that name that is there already is that one.
+        """Make a container that does not run yet; the id. One that is there with that name and our labels is that one.
 
         Rejected when the engine will not have it so.
         """
@@ -114,7 +114,12 @@ class Engine:
             made: Json = await self.ask(partial(_create, body=body, name=name, platform=platform))
         except Refused as refusal:
             if refusal.status == 409:
-                return str((await self.inspect(name))["Id"])
+                try:
+                    there = await self.inspect(name)
+                except NotThere:
+                    raise EngineUnavailable(f"the container {name} is just being removed") from refusal
+                if body.get("Labels", {}).items() <= (there["Config"].get("Labels") or {}).items():
+                    return str(there["Id"])
             raise Rejected(f"the container cannot be made: {refusal}") from refusal
         return str(made["Id"])
 

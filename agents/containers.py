@@ -240,7 +240,7 @@ class Containers:
                 await asyncio.sleep(AGAIN_S)
 
     def _name(self, execution: int) -> str:
-        return f"scitq-{self._owner[:12]}-{execution}"
+        return f"scitq-{self._owner}-{execution}"
 
     async def _undo(self, execution: int) -> None:
         """It may have been made in the very moment in which it was killed."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from typing import Final, NamedTuple
 
-from scitq.agents.usage_processes import Used
+from scitq.agents.usage_processes import Used, io_of
 
 ROOT: Final = "/sys/fs/cgroup"
 
@@ -22,8 +22,8 @@ class CgroupUsed(NamedTuple):
 class Cgroup:
     """The group of one container; `find` it by a process that is in it."""
 
-    def __init__(self, folders: dict[str, str]) -> None:
-        self._folders = folders
+    def __init__(self, folders: dict[str, str], proc: str) -> None:
+        self._folders, self._proc = folders, proc
 
     @classmethod
     def find(cls, pid: int, proc: str = "/proc", root: str = ROOT) -> Cgroup | None:
@@ -34,10 +34,10 @@ class Cgroup:
             return None
         unified = theirs.get("")
         if unified and unified != ours.get("") and os.path.exists(f"{root}{unified}/memory.stat"):
-            return cls({"": f"{root}{unified}"})
+            return cls({"": f"{root}{unified}"}, proc)
         needed = ("cpuacct", "memory", "blkio")
         folders = {name: f"{root}/{name}{theirs[name]}" for name in needed if theirs.get(name) != ours.get(name)}
-        return cls(folders) if len(folders) == len(needed) and all(map(os.path.isdir, folders.values())) else None
+        return cls(folders, proc) if len(folders) == len(needed) and all(map(os.path.isdir, folders.values())) else None
 
     def read(self) -> CgroupUsed | None:
         """None when the group is gone: its container has ended."""
@@ -48,24 +48,30 @@ class Cgroup:
 
     def _unified(self, folder: str) -> CgroupUsed:
         cpu, memory = _pairs(f"{folder}/cpu.stat"), _pairs(f"{folder}/memory.stat")
-        read = written = 0
-        for line in _lines(f"{folder}/io.stat"):
-            fields = dict(field.split("=") for field in line[1:] if "=" in field)
-            read += int(fields.get("rbytes", 0))
-            written += int(fields.get("wbytes", 0))
+        disks = [dict(field.split("=") for field in line[1:] if "=" in field) for line in _lines(f"{folder}/io.stat")]
+        read, written = (sum(int(disk.get(name, 0)) for disk in disks) for name in ("rbytes", "wbytes"))
+        if not disks:
+            read, written = self._by_processes(folder)
         used = Used(cpu["usage_usec"] / 1e6, memory["anon"] + memory.get("shmem", 0), read, written)
         return CgroupUsed(used, _pairs(f"{folder}/memory.events").get("oom_kill", 0))
 
+    def _by_processes(self, folder: str) -> tuple[int, int]:
+        """Where the group does not count for disks: what those in it say, also for those they have waited for."""
+        moved = [io_of(int(line[0]), self._proc) for line in _lines(f"{folder}/cgroup.procs")]
+        return sum(read for read, _ in moved), sum(written for _, written in moved)
+
     def _several(self) -> CgroupUsed:
         memory = _pairs(f"{self._folders['memory']}/memory.stat")
-        moved = {"Read": 0, "Write": 0}
-        for line in _lines(f"{self._folders['blkio']}/blkio.throttle.io_service_bytes_recursive"):
-            if len(line) == 3 and line[1] in moved:
-                moved[line[1]] += int(line[2])
+        disks = _lines(f"{self._folders['blkio']}/blkio.throttle.io_service_bytes_recursive")
+        read, written = (
+            sum(int(disk[2]) for disk in disks if len(disk) == 3 and disk[1] == name) for name in ("Read", "Write")
+        )
+        if len(disks) < 2:  # a line for the total alone: recent kernels count only where a limit is set
+            read, written = self._by_processes(self._folders["memory"])
         cpu_ns = int(_lines(f"{self._folders['cpuacct']}/cpuacct.usage")[0][0])
         held = memory["total_rss"] + memory.get("total_shmem", 0)
         kills = _pairs(f"{self._folders['memory']}/memory.oom_control").get("oom_kill", 0)
-        return CgroupUsed(Used(cpu_ns / 1e9, held, moved["Read"], moved["Write"]), kills)
+        return CgroupUsed(Used(cpu_ns / 1e9, held, read, written), kills)
 
 
 def _groups(path: str) -> dict[str, str]:

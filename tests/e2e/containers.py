@@ -73,7 +73,7 @@ class Agent:
     def is_held(self, execution: int) -> bool:
         client = self._docker.client()
         try:
-            state = client.inspect_container(f"scitq-{self.owner[:12]}-{execution}")["State"]
+            state = client.inspect_container(f"scitq-{self.owner}-{execution}")["State"]
         finally:
             client.close()
         return bool(state["Paused"])

@@ -156,9 +156,9 @@ def test_what_became_of_containers_while_nobody_looked_is_found_out(docker_engin
             containers.start(1, agent.job("echo up; sleep 1000"))
             containers.start(2, agent.job("echo up; while [ ! -e /input/go ]; do sleep 0.02; done; echo end; exit 4"))
             await until(lambda: {1, 2} == agent.ear.started.keys(), "they do not run")
-        client.remove_container(f"scitq-{agent.owner[:12]}-1", force=True)
+        client.remove_container(f"scitq-{agent.owner}-1", force=True)
         Path(agent.folder, "work/input/go").touch()
-        client.wait(f"scitq-{agent.owner[:12]}-2")
+        client.wait(f"scitq-{agent.owner}-2")
         async with agent.life() as containers:
             assert (await agent.end(1))[1:] == (None, REMOVED, agent.ear.ended[1].at, False, "lost")
             assert (await agent.end(2)).code == 4
@@ -166,7 +166,7 @@ def test_what_became_of_containers_while_nobody_looked_is_found_out(docker_engin
             containers.start(1, agent.job("echo again"))
             containers.start(3, agent.job("sleep 1000"))
             await until(lambda: 3 in agent.ear.started, "it does not run")
-            client.remove_container(f"scitq-{agent.owner[:12]}-3", force=True)
+            client.remove_container(f"scitq-{agent.owner}-3", force=True)
             assert (await agent.end(3)).failure == "lost" or agent.ear.ended[3].code == 137
         async with agent.life() as containers:
             assert {one.execution for one in containers.ends()} == {1, 2, 3}
@@ -247,6 +247,24 @@ def test_what_a_container_used_is_read_from_its_control_group(agent: Agent) -> N
     used, oom = usage.end(1, 0)
     assert used.cpu_s > 0.02 and used.memory_bytes > 10_000 and not oom
     assert used.written_bytes >= 5 * 1024 * 1024
+
+
+def test_a_container_of_somebody_else_with_the_same_name_is_left_alone(
+    docker_engine: PrivateDocker, agent: Agent
+) -> None:
+    client = docker_engine.client()
+    other = client.create_container(IMAGE, ["echo", "other"], name=f"scitq-{agent.owner}-1")
+
+    async def scenario() -> None:
+        async with agent.life() as containers:
+            containers.start(1, agent.job("echo mine"))
+            await agent.end(1)
+
+    asyncio.run(scenario())
+    assert agent.ear.ended[1].failure == "container" and "already in use" in str(agent.ear.ended[1].reason)
+    assert client.inspect_container(other)["State"]["Status"] == "created"
+    client.remove_container(other)
+    client.close()
 
 
 def test_an_end_is_told_again_after_a_restart_only_when_asked(agent: Agent) -> None:

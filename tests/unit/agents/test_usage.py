@@ -210,6 +210,12 @@ def test_a_container_is_read_from_its_control_groups_of_version_1(tmp_path: Path
     )
     found = Cgroup.find(42, str(proc), str(root))
     assert found is not None and found.read() == (Used(1.5, 1000, 7, 9), 1)
+    (root / f"blkio{place}" / "blkio.throttle.io_service_bytes_recursive").write_text("Total 0\n")
+    (root / f"memory{place}" / "cgroup.procs").write_text("42\n43\n")
+    (proc / "42" / "io").write_text(
+        "rchar: 1\nwchar: 2\nsyscr: 3\nsyscw: 4\nread_bytes: 50\nwrite_bytes: 60\ncancelled_write_bytes: 7\n"
+    )
+    assert found.read() == (Used(1.5, 1000, 50, 60), 1)
 
 
 @pytest.mark.parametrize("theirs", ["0::/\n", "0::/elsewhere\n", "1:memory:/x\n", ""])
