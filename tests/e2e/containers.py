@@ -10,8 +10,10 @@ from typing import TypeVar
 
 from scitq.agents.container_engine import Engine
 from scitq.agents.container_job import FOLDERS, Job
+from scitq.agents.container_life import Ended
 from scitq.agents.container_options import parse
-from scitq.agents.containers import Containers, Ended
+from scitq.agents.containers import Containers
+from scitq.agents.images import Images
 from tests.services.docker import IMAGE, PrivateDocker
 
 T = TypeVar("T")
@@ -45,15 +47,17 @@ class Agent:
         self.ear = Ear()
 
     @contextlib.asynccontextmanager
-    async def life(self) -> AsyncIterator[Containers]:
+    async def life(self, *, crash: bool = False) -> AsyncIterator[Containers]:
+        """`crash`: nobody says goodbye; who ends the loop then cancels what is left."""
         engine = await Engine.connect(str(self._docker.socket))
-        containers = Containers(self.folder / "containers", self.owner, engine, self.ear)
+        containers = Containers(self.folder / "containers", self.owner, engine, self.ear, Images(engine, again_s=0.01))
         try:
             await containers.recover()
             yield containers
         finally:
-            await containers.close()
-            engine.close()
+            if not crash:
+                await containers.close()
+                engine.close()
 
     def job(self, script: str, options: str = "", image: str = IMAGE, uid: int | None = None) -> Job:
         """In a shell, with folders of its own."""

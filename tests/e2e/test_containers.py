@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from scitq.agents.containers import REMOVED, Ended
+from scitq.agents.container_life import REMOVED, Ended
 from scitq.agents.usage import Usage
 from tests.e2e.containers import Agent, until
 from tests.services.docker import IMAGE, PASSWORD, USER, PrivateDocker, PrivateRegistry
@@ -76,7 +76,6 @@ def test_what_cannot_be_run_ends_with_a_sentence(
 ) -> None:
     async def scenario() -> None:
         async with agent.life() as containers:
-            containers._images._again_s = 0.01
             containers.start(1, agent.job(script, options, image))
             await agent.end(1)
 
@@ -124,28 +123,33 @@ def test_what_ran_out_of_memory_is_known(agent: Agent) -> None:
     asyncio.run(scenario())
 
 
+@pytest.mark.parametrize("crash", [False, True])
 def test_an_agent_that_is_restarted_again_and_again_loses_and_repeats_nothing(
-    docker_engine: PrivateDocker, agent: Agent
+    docker_engine: PrivateDocker, agent: Agent, crash: bool
 ) -> None:
     script = "echo once >> /output/runs; i=0; while [ $i -lt 3000 ]; do echo line $i; echo e$i >&2; i=$((i+1)); done"
 
-    async def scenario() -> None:
-        for round_ in range(12):
-            async with agent.life() as containers:
-                for execution in range(1, 5):
-                    containers.start(execution, agent.job(f"{script}; sleep 0.{execution}; exit {execution}"))
-                await asyncio.sleep(0.05 * round_)
-        async with agent.life():
+    async def some_time(seconds: float) -> None:
+        async with agent.life(crash=crash) as containers:
             for execution in range(1, 5):
-                await agent.end(execution)
+                containers.start(execution, agent.job(f"{script}; sleep 0.{execution}; exit {execution}"))
+            await asyncio.sleep(seconds)
 
-    asyncio.run(scenario())
+    async def to_the_end() -> None:
+        async with agent.life() as containers:
+            for execution in {1, 2, 3, 4} - agent.ear.ended.keys():
+                containers.start(execution, agent.job("true"))
+                await agent.end(execution)
+            await until(lambda: not left(docker_engine, agent), "a container is left behind")
+
+    for round_ in range(12):
+        asyncio.run(some_time(0.05 * round_))
+    asyncio.run(to_the_end())
     assert Path(agent.folder, "work/output/runs").read_text() == "once\n" * 4
     for execution in range(1, 5):
         assert agent.ear.ended[execution].code == execution
         assert agent.printed(execution)[0] == "".join(f"line {i}\n" for i in range(3000))
         assert agent.printed(execution)[1] == "".join(f"e{i}\n" for i in range(3000))
-    assert not left(docker_engine, agent)
 
 
 def test_what_became_of_containers_while_nobody_looked_is_found_out(docker_engine: PrivateDocker, agent: Agent) -> None:
