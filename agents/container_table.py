@@ -39,10 +39,12 @@ Take = Callable[[Draft, str], None]
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """`switch`: it stands alone, or has `=true` or `=false` behind it."""
+    """`switch`: it stands alone, or has `=true` or `=false` behind it. `idle`: without effect. `refused`: why."""
 
     take: Take
     switch: bool = False
+    idle: bool = False
+    refused: str = ""
 
 
 def put(path: str, parse: Callable[[str], Any] = text) -> Option:
@@ -76,14 +78,14 @@ def join(path: str, parse: Callable[[str], tuple[str, Any]] = values.pair) -> Op
 
 
 def nothing(*, switch: bool = False) -> Option:
-    return Option(lambda draft, value: None, switch)
+    return Option(lambda draft, value: None, switch, idle=True)
 
 
 def refuse(why: str, *, switch: bool = False) -> Option:
     def take(draft: Draft, value: str) -> None:
         raise ValueError(why)
 
-    return Option(take, switch)
+    return Option(take, switch, refused=why)
 
 
 # Options that are more than a place ---------------------------------------------------------------------------------

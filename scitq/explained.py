@@ -207,6 +207,20 @@ ERRORS: Final = (
         error="ShimUnavailable",
     ),
     Trouble(
+        "engine-unavailable", "Docker or podman is missing on a worker, does not answer, or is not for its user.",
+        "The sentence says what to do: install it (Debian `apt-get install docker.io`), `pip install 'scitq[docker]'`, "
+        "add the worker's user to the group `docker`, or name its socket in `DOCKER_HOST`. Containers that run already "
+        "are waited for.",
+        error="EngineUnavailable",
+    ),
+    Trouble(
+        "image-unavailable", "The image of a task's container cannot be had: there is none of that name, or its "
+        "registry wants a password or does not answer.",
+        "Try `docker pull` as the worker's user. For a password: `docker login` as that user; the worker need not be "
+        "started anew. For a registry without TLS: `insecure-registries` in the engine's settings.",
+        error="ImageUnavailable",
+    ),
+    Trouble(
         "agent-error", "The machine of a worker did not do as it was asked.",
         "The sentence is for whoever looks after that machine; one of the entries around this one is the more exact.",
         error="AgentError",

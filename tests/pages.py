@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from scitq import explained
+from scitq.agents import container_page
 from scitq.cli import reference
 from scitq.config import page as settings
 from scitq.config import template
@@ -18,6 +19,7 @@ from tests.golden import describe
 ROOT: Final = Path(__file__).resolve().parents[1]
 WRITTEN: Final[Mapping[str, Callable[[], str]]] = {
     "docs/cli.md": reference.page,
+    "docs/containers.md": container_page.page,
     "docs/errors.md": explained.page,
     "docs/events.md": describe.page,
     "docs/parameters.md": settings.page,

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from scitq.agents.container_life import REMOVED, Ended
+from scitq.agents.container_life import NEVER, REMOVED, Ended
 from scitq.agents.usage import Usage
 from tests.e2e.containers import Agent, until
 from tests.services.docker import IMAGE, PASSWORD, USER, PrivateDocker, PrivateRegistry
@@ -226,6 +226,34 @@ def test_an_image_is_fetched_once_with_the_login_of_the_user(
             done, total = agent.ear.images[2][-1]
             assert done == total > 1_000_000
             assert agent.ear.images[2] == agent.ear.images[3] == agent.ear.images[4]
+
+    asyncio.run(scenario())
+
+
+def test_an_image_that_nobody_waits_for_any_more_is_not_fetched_on(
+    docker_engine: PrivateDocker,
+    registry: PrivateRegistry,
+    agent: Agent,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    reference = registry.put(docker_engine, "lab/large:1", os.urandom(40_000_000))
+    login = {"auth": b64encode(f"{USER}:{PASSWORD}".encode()).decode()}
+    (tmp_path / "config.json").write_text(json.dumps({"auths": {registry.address: login}}))
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+
+    async def scenario() -> None:
+        async with agent.life() as containers:
+            for execution in (1, 2):
+                containers.start(execution, agent.job("true", image=reference))
+            await until(lambda: agent.ear.images.get(2), "nothing is fetched")
+            containers.kill(1, reason="it was cancelled")
+            assert (await agent.end(1)).reason == "it was cancelled"
+            assert 2 in containers.running()
+            containers.kill(2)
+            assert (await agent.end(2)).reason == NEVER
+            containers.start(3, agent.job("true", image=reference))
+            assert (await agent.end(3)).code == 0
 
     asyncio.run(scenario())
 
