@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
+
+import uvloop
 
 from scitq.agents.container_engine import Engine
 from scitq.agents.container_job import FOLDERS, Job
@@ -94,3 +96,9 @@ async def until(look: Callable[[], T | None], what: str) -> T:
             await asyncio.sleep(0.01)
     assert found, what
     return found
+
+
+def run(scenario: Coroutine[Any, Any, T]) -> T:
+    """In a loop as the agent's. What it leaves is cancelled, as by the end of a process."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(scenario)

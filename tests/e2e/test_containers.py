@@ -16,7 +16,7 @@ import pytest
 
 from scitq.agents.container_life import NEVER, REMOVED, Ended
 from scitq.agents.usage import Usage
-from tests.e2e.containers import Agent, until
+from tests.e2e.containers import Agent, run, until
 from tests.services.docker import IMAGE, PASSWORD, USER, PrivateDocker, PrivateRegistry
 
 
@@ -55,7 +55,7 @@ def test_a_task_finds_its_folders_prints_and_ends(docker_engine: PrivateDocker, 
             containers.forget([1])
             assert not list(agent.folder.glob("containers/1.*"))
 
-    asyncio.run(scenario())
+    run(scenario())
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_what_cannot_be_run_ends_with_a_sentence(
             containers.start(1, agent.job(script, options, image))
             await agent.end(1)
 
-    asyncio.run(scenario())
+    run(scenario())
     ended, (code, failure, words) = agent.ear.ended[1], expected
     assert (ended.code, ended.failure) == (code, failure)
     assert ended.reason is not None and re.search(words, ended.reason), ended.reason
@@ -108,7 +108,7 @@ def test_a_container_is_held_goes_on_and_is_asked_before_it_is_killed(agent: Age
             containers.kill(99)
             containers.signal(99, "pause")
 
-    asyncio.run(scenario())
+    run(scenario())
 
 
 def test_what_ran_out_of_memory_is_known(agent: Agent) -> None:
@@ -120,7 +120,7 @@ def test_what_ran_out_of_memory_is_known(agent: Agent) -> None:
             assert (await agent.end(2)).code == 0
             assert agent.ear.ended[1].oom and agent.ear.ended[2].oom
 
-    asyncio.run(scenario())
+    run(scenario())
 
 
 @pytest.mark.parametrize("crash", [False, True])
@@ -143,8 +143,8 @@ def test_an_agent_that_is_restarted_again_and_again_loses_and_repeats_nothing(
             await until(lambda: not left(docker_engine, agent), "a container is left behind")
 
     for round_ in range(12):
-        asyncio.run(some_time(0.05 * round_))
-    asyncio.run(to_the_end())
+        run(some_time(0.05 * round_))
+    run(to_the_end())
     assert Path(agent.folder, "work/output/runs").read_text() == "once\n" * 4
     for execution in range(1, 5):
         assert agent.ear.ended[execution].code == execution
@@ -176,7 +176,7 @@ def test_what_became_of_containers_while_nobody_looked_is_found_out(docker_engin
             assert {one.execution for one in containers.ends()} == {1, 2, 3}
             assert containers.running() == []
 
-    asyncio.run(scenario())
+    run(scenario())
     client.close()
 
 
@@ -198,7 +198,7 @@ def test_an_engine_that_is_killed_and_comes_back_changes_nothing(doomed_docker: 
             assert agent.output(1) == "".join(f"{i}\n" for i in range(50)) + "z\n"
             assert (await agent.end(2)).code == 0
 
-    asyncio.run(scenario())
+    run(scenario())
 
 
 def test_an_image_is_fetched_once_with_the_login_of_the_user(
@@ -227,7 +227,7 @@ def test_an_image_is_fetched_once_with_the_login_of_the_user(
             assert done == total > 1_000_000
             assert agent.ear.images[2] == agent.ear.images[3] == agent.ear.images[4]
 
-    asyncio.run(scenario())
+    run(scenario())
 
 
 def test_an_image_that_nobody_waits_for_any_more_is_not_fetched_on(
@@ -255,7 +255,7 @@ def test_an_image_that_nobody_waits_for_any_more_is_not_fetched_on(
             containers.start(3, agent.job("true", image=reference))
             assert (await agent.end(3)).code == 0
 
-    asyncio.run(scenario())
+    run(scenario())
 
 
 def test_what_a_container_used_is_read_from_its_control_group(agent: Agent) -> None:
@@ -275,7 +275,7 @@ def test_what_a_container_used_is_read_from_its_control_group(agent: Agent) -> N
             Path(agent.folder, "work/input/go").touch()
             await agent.end(1)
 
-    asyncio.run(scenario())
+    run(scenario())
     used, oom = usage.end(1, 0)
     assert used.cpu_s > 0.02 and used.memory_bytes > 10_000 and not oom
     assert used.written_bytes >= 5 * 1024 * 1024
@@ -292,7 +292,7 @@ def test_a_container_of_somebody_else_with_the_same_name_is_left_alone(
             containers.start(1, agent.job("echo mine"))
             await agent.end(1)
 
-    asyncio.run(scenario())
+    run(scenario())
     assert agent.ear.ended[1].failure == "container" and "already in use" in str(agent.ear.ended[1].reason)
     assert client.inspect_container(other)["State"]["Status"] == "created"
     client.remove_container(other)
@@ -307,4 +307,4 @@ def test_an_end_is_told_again_after_a_restart_only_when_asked(agent: Agent) -> N
         async with agent.life() as containers:
             return list(containers.ends())
 
-    assert asyncio.run(scenario()) == [agent.ear.ended[1]]
+    assert run(scenario()) == [agent.ear.ended[1]]
