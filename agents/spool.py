@@ -11,7 +11,16 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, assert_never
 
-from scitq.domain.execution import Accepted, Failed, Refused, Report, Started, Succeeded
+from scitq.domain.execution import (
+    Accepted,
+    Exited,
+    Failed,
+    Ready,
+    Refused,
+    Report,
+    Started,
+    Succeeded,
+)
 from scitq.domain.messages import HeldStatus
 
 MOST_REMEMBERED: Final = 10_000
@@ -53,10 +62,18 @@ Entry = Given | Reported | Confirmed | Dropped
 
 _AFTER: Final[dict[type[Any], HeldStatus]] = {
     Accepted: "accepted",
+    Ready: "ready",
     Started: "running",
+    Exited: "exited",
     Succeeded: "ended",
     Failed: "ended",
     Refused: "ended",
+}
+_SAID_BY: Final[dict[HeldStatus, Callable[[int], Report]]] = {
+    "accepted": Accepted,
+    "ready": Ready,
+    "running": Started,
+    "exited": Exited,
 }
 
 
@@ -68,6 +85,7 @@ class Spool:
         self.held: dict[int, HeldStatus] = {}
         self.given: dict[int, Given] = {}
         self.reports: dict[int, Report] = {}
+        self.exited: dict[int, Exited] = {}  # how those ended whose outputs are still to be stored
         self.last = 0
         self._over: dict[int, None] = {}
         self._over_below = 0
@@ -118,8 +136,8 @@ class Spool:
         before = self.floor - 1
         yield Reported(before, Started(0))
         for execution, status in self.held.items():
-            if status in ("accepted", "running"):
-                yield Reported(before, Accepted(execution) if status == "accepted" else Started(execution))
+            if status in _SAID_BY:
+                yield Reported(before, self.exited.get(execution) or _SAID_BY[status](execution))
         yield Confirmed(before)
         for number, report in self.reports.items():
             yield Reported(number, report)
@@ -138,7 +156,7 @@ class Spool:
                 self.last = entry.number
                 self.reports[entry.number] = entry.report
                 if entry.report.execution in self.held:
-                    self.held[entry.report.execution] = _AFTER[type(entry.report)]
+                    self._is_so_far(entry.report)
             case Confirmed():
                 self._confirmed(entry.number)
             case Dropped():
@@ -146,15 +164,23 @@ class Spool:
             case _:
                 assert_never(entry)
 
+    def _is_so_far(self, report: Report) -> None:
+        after = _AFTER.get(type(report))
+        if after is not None:
+            self.held[report.execution] = after
+        if isinstance(report, Exited):
+            self.exited[report.execution] = report
+
     def _confirmed(self, number: int) -> None:
         while self.reports and (first := next(iter(self.reports))) <= number:
             report = self.reports.pop(first)
-            if _AFTER[type(report)] == "ended":
+            if _AFTER.get(type(report)) == "ended":
                 self._forget(report.execution)
 
     def _forget(self, execution: int) -> None:
         self.held.pop(execution, None)
         self.given.pop(execution, None)
+        self.exited.pop(execution, None)
         self._over[execution] = None
         while len(self._over) > MOST_REMEMBERED:
             oldest = next(iter(self._over))

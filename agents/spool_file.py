@@ -20,12 +20,12 @@ import re
 import secrets
 from pathlib import Path
 from threading import Lock
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import orjson
 
 from scitq.agents.spool import Confirmed, Dropped, Entry, Given, Reported, Spool
-from scitq.domain.execution import Accepted, Failed, Refused, Report, Started, Succeeded
+from scitq.domain.execution import Report
 from scitq.errors import AgentError, Damaged, FolderInUse
 from scitq.journal import Journal, sync_folder
 
@@ -40,11 +40,7 @@ _NAMES: Final[dict[type[Any], bytes]] = {
     Reported: b"reported",
     Confirmed: b"confirmed",
     Dropped: b"dropped",
-    Accepted: b"accepted",
-    Started: b"started",
-    Succeeded: b"succeeded",
-    Failed: b"failed",
-    Refused: b"refused",
+    **{cls: cls.__name__.lower().encode() for cls in get_args(Report)},
 }
 _TYPES: Final = {name.decode(): cls for cls, name in _NAMES.items()}
 

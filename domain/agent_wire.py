@@ -20,7 +20,20 @@ from annotated_types import Ge, Le, MaxLen, MinLen
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from scitq.domain import messages
-from scitq.domain.execution import Accepted, Failed, Refused, Report, Started, Succeeded
+from scitq.domain.execution import (
+    USED,
+    Accepted,
+    Delivered,
+    Exited,
+    Failed,
+    Failure,
+    Gone,
+    Ready,
+    Refused,
+    Report,
+    Started,
+    Succeeded,
+)
 from scitq.domain.messages import AgentHello, FromAgent, Goodbye, Heartbeat, Reports, ToAgent, Told, Unknown
 from scitq.domain.requests import BatchName, Count, Id, Name, place_of
 from scitq.domain.worker import Hello
@@ -39,6 +52,7 @@ Reason = Annotated[str, MinLen(1), MaxLen(10_000), Field(pattern=r"^[^\x00]*$")]
 Incarnation = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9._:-]+$")]
 WORD: Final = r"^[a-z][a-z-]{0,49}$"
 Word = Annotated[str, Field(pattern=WORD)]
+_FAILURES: Final = frozenset(get_args(Failure))
 UNKNOWN_HELD: Final = "accepted"
 """What a newer agent holds in a way we do not know: it is there, and nothing follows from how far it is."""
 
@@ -74,32 +88,80 @@ class _Accepted(_Execution):
         return Accepted(self.execution)
 
 
+class _Ready(_Execution):
+    type: Literal["ready"]
+    files: Number = 0
+    bytes: Bytes = 0
+
+    def report(self) -> Report:
+        return Ready(self.execution, self.files, self.bytes)
+
+
 class _Started(_Execution):
     type: Literal["started"]
     pid: Annotated[int, Ge(0), Le(2**31)] = 0
+    image: Annotated[str, Field(max_length=500, pattern=r"^[^\x00-\x1f]+$")] | None = None
 
     def report(self) -> Report:
-        return Started(self.execution, self.pid)
+        return Started(self.execution, self.pid, self.image)
 
 
-class _Succeeded(_Execution):
-    type: Literal["succeeded"]
+class _Ended(_Execution):
     stdout_bytes: Bytes = 0
     stderr_bytes: Bytes = 0
+    used: Annotated[dict[str, int | float], MaxLen(100)] | None = None
+
+    def _used(self) -> dict[str, int | float] | None:
+        """What a newer agent measures beyond what we know is left out."""
+        return {name: value for name, value in (self.used or {}).items() if name in USED and 0 <= value < 2**62} or None
+
+
+class _Succeeded(_Ended):
+    type: Literal["succeeded"]
 
     def report(self) -> Report:
-        return Succeeded(self.execution, self.stdout_bytes, self.stderr_bytes)
+        return Succeeded(self.execution, self.stdout_bytes, self.stderr_bytes, self._used())
 
 
-class _Failed(_Execution):
-    type: Literal["failed"]
+class _EndedSomehow(_Ended):
     return_code: Annotated[int, Ge(-(2**31)), Le(2**31)] | None = None
     reason: Reason | None = None
-    stdout_bytes: Bytes = 0
-    stderr_bytes: Bytes = 0
+    failure: Annotated[str, MaxLen(50)] | None = None
+
+    def _said(self) -> tuple[Any, ...]:
+        failure = self.failure if self.failure in _FAILURES else None  # a class that only a newer agent knows
+        code, out, err = self.return_code, self.stdout_bytes, self.stderr_bytes
+        return self.execution, code, self.reason, out, err, failure, self._used()
+
+
+class _Exited(_EndedSomehow):
+    type: Literal["exited"]
 
     def report(self) -> Report:
-        return Failed(self.execution, self.return_code, self.reason, self.stdout_bytes, self.stderr_bytes)
+        return Exited(*self._said())
+
+
+class _Failed(_EndedSomehow):
+    type: Literal["failed"]
+
+    def report(self) -> Report:
+        return Failed(*self._said())
+
+
+class _Delivered(_Execution):
+    type: Literal["delivered"]
+    signal: Annotated[int, Ge(0), Le(64)]
+
+    def report(self) -> Report:
+        return Delivered(self.execution, self.signal)
+
+
+class _Gone(_Execution):
+    type: Literal["gone"]
+    task: Id
+
+    def report(self) -> Report:
+        return Gone(self.execution, self.task)
 
 
 class _Refused(_Execution):
@@ -120,7 +182,10 @@ class _Unknown(_Form):
         return Unknown(self.kind)
 
 
-_Report = Annotated[_Accepted | _Started | _Succeeded | _Failed | _Refused | _Unknown, Field(discriminator="type")]
+_Report = Annotated[
+    _Accepted | _Ready | _Started | _Exited | _Succeeded | _Failed | _Refused | _Delivered | _Gone | _Unknown,
+    Field(discriminator="type"),
+]
 
 
 class _Reports(_Form):
@@ -249,10 +314,14 @@ def encode_from_agent(message: FromAgent) -> bytes:
 
 _REPORT_NAMES: Final[dict[type[Any], str]] = {
     Accepted: "accepted",
+    Ready: "ready",
     Started: "started",
+    Exited: "exited",
     Succeeded: "succeeded",
     Failed: "failed",
     Refused: "refused",
+    Delivered: "delivered",
+    Gone: "gone",
 }
 _REPORT_KINDS: Final = frozenset(_REPORT_NAMES.values())
 _KINDS: Final = frozenset({"reports", "heartbeat", "hello", "goodbye"})
@@ -266,6 +335,7 @@ TO_AGENT: Final[dict[str, type[Any]]] = {
     "settings": messages.Settings,
     "assign": messages.Assign,
     "cancel": messages.Cancel,
+    "send-outputs": messages.SendOutputs,
     "signal": messages.Signal,
     "applied": messages.Applied,
     "resend": messages.Resend,

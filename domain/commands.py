@@ -31,6 +31,7 @@ class TaskSpec:
     run_timeout_s: int | None = None
     use_cache: bool = False
     paused: bool = False
+    silence_timeout_s: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,12 @@
 """An execution: one attempt at a task, by one worker.
 
-    pending → accepted → running → succeeded | failed
-    pending, accepted or running → cancelled (by us) | refused (by the worker) | lost (the worker is silent)
+    pending → accepted → ready → running → uploading → succeeded | failed
+    any of these but the last two → cancelled (by us) | refused (by the worker) | lost (the worker is silent)
     lost → as it was, when the worker returns before the task was given to another
+
+Steps are left out where there is nothing to do: no inputs to fetch, no outputs to send. An attempt that is uploading
+has given its slot back. People see five phases more than statuses: `accepted` is downloading or ready, `running` is
+running or uploading.
 
 Its events live in the stream of its task. The id is the fence: what is reported about any other execution than the
 task's current one is history, and changes nothing.
@@ -10,16 +14,52 @@ task's current one is history, and changes nothing.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, Literal, assert_never
+from typing import Final, Literal, assert_never, get_args
 
 Status = Literal["pending", "accepted", "running", "succeeded", "failed", "cancelled", "refused", "lost"]
-LIVE = frozenset({"pending", "accepted", "running"})
+Step = Literal["pending", "accepted", "ready", "running", "uploading"]
+LIVE: Final = frozenset(get_args(Step))
 TASK_STAGE: Final[dict[str, Literal["assigned", "accepted", "running"]]] = {
     "pending": "assigned",
     "accepted": "accepted",
+    "ready": "accepted",
     "running": "running",
+    "uploading": "running",
 }
+STATUS: Final[dict[str, Status]] = {
+    **{status: status for status in get_args(Status)},
+    "ready": "accepted",
+    "uploading": "running",
+}
+"""What people see of a status or step: one of the words that have always been there."""
+
+Failure = Literal[
+    "command_failed",
+    "out_of_memory",
+    "run_timeout",
+    "silence_timeout",
+    "download_timeout",
+    "download_failed",
+    "upload_failed",
+    "image_failed",
+    "worker_lost",
+    "evicted",
+    "agent_error",
+]
+"""Why an attempt ended badly, as a word that programs can read. None where an older release did not say."""
+
+Used = Mapping[str, float]
+"""What an attempt used and moved, in all; `USED` has the names. What could not be measured is left out."""
+USED: Final = (
+    "cpu_s",
+    "memory_bytes",  # at its peak
+    "read_bytes",
+    "written_bytes",
+    "output_files",
+    "output_bytes",
+)
 
 # Events -------------------------------------------------------------------------------------------------------
 
@@ -43,12 +83,37 @@ class ExecutionAccepted:
 
 
 @dataclass(frozen=True, slots=True)
+class ExecutionReady:
+    """All that the command needs is there; so much was fetched for it. It waits for a slot."""
+
+    task: int
+    execution: int
+    files: int = 0
+    bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class ExecutionStarted:
-    """The command runs."""
+    """The command runs. `image`: the digest of the container's image, by which it can be run again."""
 
     task: int
     execution: int
     pid: int = 0
+    image: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionExited:
+    """The command ended, well or badly, and its slot is free. Its outputs are sent: the attempt ends with that."""
+
+    task: int
+    execution: int
+    return_code: int | None = None
+    reason: str | None = None
+    stdout_bytes: int = 0
+    stderr_bytes: int = 0
+    failure: Failure | None = None
+    used: Used | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +125,7 @@ class ExecutionSucceeded:
     return_code: int = 0
     stdout_bytes: int = 0
     stderr_bytes: int = 0
+    used: Used | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +138,8 @@ class ExecutionFailed:
     reason: str | None = None
     stdout_bytes: int = 0
     stderr_bytes: int = 0
+    failure: Failure | None = None
+    used: Used | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +162,13 @@ class ExecutionRefused:
 
 @dataclass(frozen=True, slots=True)
 class ExecutionLost:
-    """The worker can no longer be expected to finish the attempt: no retry is spent."""
+    """The worker can no longer be expected to finish the attempt: no retry is spent. `evicted`: its machine was taken
+    from us."""
 
     task: int
     execution: int
     reason: str
+    evicted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +177,7 @@ class ExecutionRecovered:
 
     task: int
     execution: int
-    status: Literal["pending", "accepted", "running"]
+    status: Step
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +189,27 @@ class ExecutionSignalled:
     signal: int
 
 
-ExecutionEvent = (ExecutionAssigned | ExecutionAccepted | ExecutionStarted | ExecutionSucceeded | ExecutionFailed) | (
-    ExecutionCancelled | ExecutionRefused | ExecutionLost | ExecutionRecovered | ExecutionSignalled
+@dataclass(frozen=True, slots=True)
+class ExecutionSignalDelivered:
+    """The signal that was asked for has reached the command's processes. What they make of it is theirs."""
+
+    task: int
+    execution: int
+    signal: int
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionGone:
+    """Nothing runs any more of an attempt that was taken back: its worker has seen its last process end."""
+
+    task: int
+    execution: int
+
+
+ExecutionEvent = (
+    (ExecutionAssigned | ExecutionAccepted | ExecutionReady | ExecutionStarted | ExecutionExited)
+    | (ExecutionSucceeded | ExecutionFailed | ExecutionCancelled | ExecutionRefused | ExecutionLost)
+    | (ExecutionRecovered | ExecutionSignalled | ExecutionSignalDelivered | ExecutionGone)
 )
 
 # State --------------------------------------------------------------------------------------------------------
@@ -133,16 +222,18 @@ class Execution:
     id: int
     task: int
     worker: int
-    status: Status
+    status: Status | Step
 
     @property
     def live(self) -> bool:
         return self.status in LIVE
 
 
-_STATUS_AFTER: Final[dict[type[object], Status]] = {
+_STATUS_AFTER: Final[dict[type[object], Status | Step]] = {
     ExecutionAccepted: "accepted",
+    ExecutionReady: "ready",
     ExecutionStarted: "running",
+    ExecutionExited: "uploading",
     ExecutionSucceeded: "succeeded",
     ExecutionFailed: "failed",
     ExecutionCancelled: "cancelled",
@@ -151,7 +242,7 @@ _STATUS_AFTER: Final[dict[type[object], Status]] = {
 }
 
 
-def _with(execution: Execution, status: Status) -> Execution:
+def _with(execution: Execution, status: Status | Step) -> Execution:
     return Execution(execution.id, execution.task, execution.worker, status)
 
 
@@ -164,7 +255,7 @@ def evolve(execution: Execution | None, event: ExecutionEvent) -> Execution | No
             return None
         case ExecutionRecovered():
             return _with(execution, event.status)
-        case ExecutionSignalled():
+        case ExecutionSignalled() | ExecutionSignalDelivered() | ExecutionGone():
             return execution
         case _:
             return _with(execution, _STATUS_AFTER[type(event)])
@@ -181,11 +272,34 @@ class Accepted:
 
 
 @dataclass(frozen=True, slots=True)
+class Ready:
+    """A worker says: its inputs are here, and so much was fetched for them."""
+
+    execution: int
+    files: int = 0
+    bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Started:
     """A worker says: the command runs."""
 
     execution: int
     pid: int = 0
+    image: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Exited:
+    """A worker says: the command ended like this, and I wait for leave to send its outputs."""
+
+    execution: int
+    return_code: int | None = None
+    reason: str | None = None
+    stdout_bytes: int = 0
+    stderr_bytes: int = 0
+    failure: Failure | None = None
+    used: Used | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +309,7 @@ class Succeeded:
     execution: int
     stdout_bytes: int = 0
     stderr_bytes: int = 0
+    used: Used | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +321,8 @@ class Failed:
     reason: str | None = None
     stdout_bytes: int = 0
     stderr_bytes: int = 0
+    failure: Failure | None = None
+    used: Used | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +333,23 @@ class Refused:
     reason: str
 
 
-Report = Accepted | Started | Succeeded | Failed | Refused
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """A worker says: the signal has reached the command."""
+
+    execution: int
+    signal: int
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """A worker says: nothing runs any more of what was taken back. It was that task's."""
+
+    execution: int
+    task: int
+
+
+Report = Accepted | Ready | Started | Exited | Succeeded | Failed | Refused | Delivered | Gone
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,9 +361,11 @@ class CancelExecution:
 
 @dataclass(frozen=True, slots=True)
 class LoseExecution:
-    """Stop counting on an attempt whose worker is silent, gone or new."""
+    """Stop counting on an attempt whose worker is silent, gone or new. `for_good`: its task was lost too often."""
 
     reason: str
+    evicted: bool = False
+    for_good: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,7 +380,7 @@ class TimeOutExecution:
 class RecoverExecution:
     """Take back an attempt that its worker, thought lost, still holds."""
 
-    status: Literal["pending", "accepted", "running"]
+    status: Step
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,13 +393,15 @@ class SignalExecution:
 ExecutionCommand = Report | CancelExecution | LoseExecution | TimeOutExecution | RecoverExecution | SignalExecution
 
 
-def status_told(command: ExecutionCommand) -> Literal["pending", "accepted", "running"]:
+def status_told(command: ExecutionCommand) -> Step:
     """How far an attempt has come, going by what its worker says of it."""
     match command:
         case RecoverExecution():
             return command.status
-        case Started() | Succeeded() | Failed():
+        case Started() | Exited() | Succeeded() | Failed() | Delivered():
             return "running"
+        case Ready():
+            return "ready"
         case Accepted():
             return "accepted"
         case _:
@@ -283,27 +420,36 @@ def decide(execution: Execution | None, command: ExecutionCommand, *, task_is_fr
     match command:
         case Accepted():
             return [ExecutionAccepted(task, id)] if execution.status == "pending" else []
+        case Ready():
+            there = execution.status in ("pending", "accepted")
+            return [ExecutionReady(task, id, command.files, command.bytes)] if there else []
         case Started():
-            return [] if execution.status == "running" else [ExecutionStarted(task, id, command.pid)]
+            runs = execution.status in ("running", "uploading")
+            return [] if runs else [ExecutionStarted(task, id, command.pid, command.image)]
+        case Exited(_, code, reason, out, err, failure, used):
+            # Also of one that is uploading: found again as that, it had not said yet how its command ended.
+            return [ExecutionExited(task, id, code, reason, out, err, failure, used)]
         case Succeeded():
-            return [ExecutionSucceeded(task, id, 0, command.stdout_bytes, command.stderr_bytes)]
-        case Failed():
-            return [
-                ExecutionFailed(
-                    task, id, command.return_code, command.reason, command.stdout_bytes, command.stderr_bytes
-                )
-            ]
+            return [ExecutionSucceeded(task, id, 0, command.stdout_bytes, command.stderr_bytes, command.used)]
+        case Failed(_, code, reason, out, err, failure, used):
+            return [ExecutionFailed(task, id, code, reason, out, err, failure, used)]
         case Refused():
             return [ExecutionRefused(task, id, command.reason)]
+        case Delivered():
+            return [ExecutionSignalDelivered(task, id, command.signal)]
         case CancelExecution():
             return [ExecutionCancelled(task, id, command.reason)]
-        case LoseExecution():
-            return [ExecutionLost(task, id, command.reason)]
+        case LoseExecution(reason, evicted, for_good):
+            if for_good:
+                return [ExecutionFailed(task, id, None, reason, failure="evicted" if evicted else "worker_lost")]
+            return [ExecutionLost(task, id, reason, evicted)]
         case TimeOutExecution():
-            return [ExecutionFailed(task, id, None, command.reason)] if execution.status == command.status else []
+            failure = "run_timeout" if command.status == "running" else "download_timeout"
+            failed = ExecutionFailed(task, id, None, command.reason, failure=failure)
+            return [failed] if execution.status == command.status else []
         case SignalExecution():
             return [ExecutionSignalled(task, id, command.signal)] if execution.status == "running" else []
-        case RecoverExecution():
+        case RecoverExecution() | Gone():
             return []
         case _:
             assert_never(command)
@@ -311,7 +457,7 @@ def decide(execution: Execution | None, command: ExecutionCommand, *, task_is_fr
 
 def _return_of_the_lost(execution: Execution, command: ExecutionCommand) -> list[ExecutionEvent]:
     """The worker speaks of an attempt that was given up, and nobody else has the task: what it did counts."""
-    if not isinstance(command, Report | RecoverExecution):
+    if not isinstance(command, Report | RecoverExecution) or isinstance(command, Gone):
         return []
     status = status_told(command)
     back = ExecutionRecovered(execution.task, execution.id, status)

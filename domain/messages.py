@@ -15,7 +15,7 @@ from scitq.domain.worker import Hello
 
 # From agents --------------------------------------------------------------------------------------------------
 
-HeldStatus = Literal["pending", "accepted", "running", "paused", "ended"]
+HeldStatus = Literal["pending", "accepted", "ready", "running", "paused", "exited", "uploading", "ended"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,10 @@ class Reports:
 
 @dataclass(frozen=True, slots=True)
 class Heartbeat:
-    """The agent lives, and holds these executions. `paused`: it runs, held still; `ended`: not all is applied yet."""
+    """The agent lives, and holds these executions.
+
+    `paused`: it runs, held still; `exited`: its outputs wait for leave to be sent; `ended`: not all is applied yet.
+    """
 
     worker: int
     incarnation: str
@@ -82,6 +85,7 @@ class Welcome:
     incarnation: str
     applied: int
     log: str = ""  # which log that is: the same as long as the server's store is
+    gives_leave: bool = False  # outputs are not sent before it says so; an older one never does
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +123,13 @@ class Cancel:
 
 
 @dataclass(frozen=True, slots=True)
+class SendOutputs:
+    """The execution has ended as far as anybody else is concerned, and its outputs may be stored: it is still yours."""
+
+    execution: int
+
+
+@dataclass(frozen=True, slots=True)
 class Signal:
     """Send a signal to a running command; `pause` and `resume` hold it and let it go on."""
 
@@ -145,4 +156,4 @@ class SayHello:
     """The engine does not know this worker, or not in this incarnation."""
 
 
-ToAgent = Welcome | Unwelcome | Settings | Assign | Cancel | Signal | Applied | Resend | SayHello
+ToAgent = Welcome | Unwelcome | Settings | Assign | Cancel | SendOutputs | Signal | Applied | Resend | SayHello

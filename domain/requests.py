@@ -72,6 +72,7 @@ class _Texts(_Form):
     resource: Text | None = None
     download_timeout_s: Seconds | None = None
     run_timeout_s: Seconds | None = None
+    silence_timeout_s: Seconds | None = None
     use_cache: bool = False
     name: Name | None = None
     batch: BatchName = tasks.DEFAULT_BATCH

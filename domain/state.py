@@ -58,6 +58,7 @@ class State:
         self.names: dict[str, int] = {}  # worker name: id
         self.serving: dict[str, dict[int, None]] = {}  # batch: the workers that serve it
         self.active: dict[int, dict[int, int]] = {}  # worker: {live execution: task}
+        self.uploading: dict[int, dict[int, None]] = {}  # worker: those of them that have given their slots back
         self.unmet: dict[int, int] = {}  # waiting task: how many of its requirements have not succeeded
         self.needed: dict[int, int] = {}  # task: how many waiting tasks require it
         self.met: dict[int, None] = {}  # of these: those that have succeeded
@@ -202,8 +203,26 @@ class State:
             self._touch_worker(new.worker)
             if not mine and new.worker not in self.workers:
                 self.drop(self.active, new.worker)
+                self.drop(self.uploading, new.worker)
+        if (new.status == "uploading") != (old is not None and old.status == "uploading"):
+            self._put_uploading(new)
         if old is None or old.status != new.status:
             self._set_deadline(new, task, self.time)
+
+    def _put_uploading(self, execution: Execution) -> None:
+        """Its command has ended, and its slot is free; or it was that, and is over."""
+        sending = self.uploading.setdefault(execution.worker, {})
+        if execution.status == "uploading":
+            self.put(sending, execution.id, None)
+            self._touch_worker(execution.worker)
+        else:
+            self.drop(sending, execution.id)
+
+    def load(self, worker: Worker) -> int:
+        """How many slots and prefetch places are taken. Uploads take none, up to as many as there are slots."""
+        held = len(self.active[worker.id])
+        sending = self.uploading.get(worker.id)
+        return held - min(len(sending), worker.concurrency) if sending else held
 
     def _set_deadline(self, execution: Execution, task: Task, began: int) -> None:
         allowed_s = {"accepted": task.download_timeout_s, "running": task.run_timeout_s}.get(execution.status)
@@ -362,6 +381,8 @@ class State:
         self.executions[execution.id] = execution
         if execution.live:
             self.active.setdefault(execution.worker, {})[execution.id] = execution.task
+        if execution.status == "uploading":
+            self.uploading.setdefault(execution.worker, {})[execution.id] = None
 
     def restore_worker(self, worker: Worker) -> None:
         self.workers[worker.id] = worker
@@ -388,7 +409,7 @@ class State:
             return False
         worker = self.workers.get(execution.worker)
         held_back = task.paused or self.batch(task.batch).stopped or (worker is not None and worker.paused)
-        return status == "running" or not held_back
+        return status in ("running", "uploading") or not held_back
 
     def dependants(self, task: int) -> list[int]:
         """The waiting tasks that require this one, oldest first."""
@@ -490,6 +511,7 @@ class State:
             "erased": self.erased,
             "names": self.names,
             "active": {worker: held for worker, held in self.active.items() if held},
+            "uploading": {worker: sorted(sent) for worker, sent in self.uploading.items() if sent},
             "unmet": self.unmet,
             "needed": self.needed,
             "met": self.met,

@@ -15,7 +15,9 @@ from scitq.errors import Rejected
 if TYPE_CHECKING:
     from scitq.domain.task import Task
 
-RUN_FIELDS: Final = frozenset({"command", "container", "container_options", "input", "output", "resource"})
+RUN_FIELDS: Final = frozenset(
+    {"command", "container", "container_options", "input", "output", "resource", "silence_timeout_s"}
+)
 """What a worker is given: it cannot change under a live execution."""
 HOT_FIELDS: Final = frozenset({"batch", "priority", "retry", "download_timeout_s", "run_timeout_s"})
 """What deciding needs, and so is kept in memory."""

@@ -72,6 +72,7 @@ class TaskCreated:
     run_timeout_s: int | None = None
     use_cache: bool = False
     paused: bool = False
+    silence_timeout_s: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +115,7 @@ class Task:
     blocked_by: tuple[int, ...]
     download_timeout_s: int | None
     run_timeout_s: int | None
+    losses: int = 0  # how often its worker was lost, since it was submitted or relaunched
 
     @property
     def live(self) -> bool:
@@ -150,11 +152,12 @@ def _begun(event: TaskCreated | TaskRelaunched, version: int, paused: bool, wait
     )  # fmt: skip
 
 
-def _at(task: Task, stage: Stage, execution: int) -> Task:
+def _at(task: Task, stage: Stage, execution: int, lost: int = 0) -> Task:
     """The task one event later, at that stage. Spelled out, because this is where folding a log spends its time."""
     return Task(
         task.id, task.version + 1, stage, task.paused, task.batch, task.priority, task.retry, task.retry_limit,
         execution, task.requires, task.waits_for, task.blocked_by, task.download_timeout_s, task.run_timeout_s,
+        task.losses + lost,
     )  # fmt: skip
 
 
@@ -169,21 +172,21 @@ def evolve(task: Task | None, event: TaskEvent) -> Task | None:
     match event:
         case ex.ExecutionAssigned():
             return _at(task, "assigned", event.execution)
-        case ex.ExecutionAccepted():
+        case ex.ExecutionAccepted() | ex.ExecutionReady():
             return _at(task, "accepted", task.execution)
-        case ex.ExecutionStarted():
+        case ex.ExecutionStarted() | ex.ExecutionExited():
             return _at(task, "running", task.execution)
         case ex.ExecutionSucceeded():
             return _at(task, "succeeded", 0)
         case ex.ExecutionFailed():
             return _at(task, "failed", 0)
         case ex.ExecutionLost():
-            return _at(task, "pending", task.execution)
+            return _at(task, "pending", task.execution, lost=1)
         case ex.ExecutionRecovered():
-            return _at(task, ex.TASK_STAGE[event.status], task.execution)
+            return _at(task, ex.TASK_STAGE[event.status], task.execution, lost=-1)
         case ex.ExecutionCancelled() | ex.ExecutionRefused():
             return _at(task, "pending", 0)
-        case ex.ExecutionSignalled():
+        case ex.ExecutionSignalled() | ex.ExecutionSignalDelivered() | ex.ExecutionGone():
             return _at(task, task.stage, task.execution)
         case TaskReleased():
             return replace(task, version=task.version + 1, stage="pending", waits_for=(), blocked_by=())

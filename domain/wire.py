@@ -19,7 +19,7 @@ from scitq.errors import Malformed, UnknownEvent
 Event = task.TaskEvent | worker.WorkerEvent | batch.BatchEvent | engine_log.EngineEvent
 
 CURRENT: Final[dict[str, tuple[int, type[Any]]]] = {
-    "task-created": (1, task.TaskCreated),
+    "task-created": (2, task.TaskCreated),
     "task-edited": (1, task.TaskEdited),
     "task-requirements-changed": (1, task.TaskRequirementsChanged),
     "task-paused": (1, task.TaskPaused),
@@ -32,14 +32,18 @@ CURRENT: Final[dict[str, tuple[int, type[Any]]]] = {
     "task-deleted": (1, task.TaskDeleted),
     "execution-assigned": (1, execution.ExecutionAssigned),
     "execution-accepted": (1, execution.ExecutionAccepted),
-    "execution-started": (1, execution.ExecutionStarted),
-    "execution-succeeded": (1, execution.ExecutionSucceeded),
-    "execution-failed": (1, execution.ExecutionFailed),
+    "execution-ready": (1, execution.ExecutionReady),
+    "execution-started": (2, execution.ExecutionStarted),
+    "execution-exited": (1, execution.ExecutionExited),
+    "execution-succeeded": (2, execution.ExecutionSucceeded),
+    "execution-failed": (2, execution.ExecutionFailed),
     "execution-cancelled": (1, execution.ExecutionCancelled),
     "execution-refused": (1, execution.ExecutionRefused),
-    "execution-lost": (1, execution.ExecutionLost),
+    "execution-lost": (2, execution.ExecutionLost),
     "execution-recovered": (1, execution.ExecutionRecovered),
     "execution-signalled": (1, execution.ExecutionSignalled),
+    "execution-signal-delivered": (1, execution.ExecutionSignalDelivered),
+    "execution-gone": (1, execution.ExecutionGone),
     "worker-declared": (1, worker.WorkerDeclared),
     "worker-reincarnated": (1, worker.WorkerReincarnated),
     "worker-edited": (1, worker.WorkerEdited),
@@ -59,7 +63,19 @@ CURRENT: Final[dict[str, tuple[int, type[Any]]]] = {
     "payload-erased": (1, engine_log.PayloadErased),
 }
 
-UPCASTERS: Final[dict[tuple[str, int], Callable[[dict[str, Any]], dict[str, Any]]]] = {}
+
+def _said_less(content: dict[str, Any]) -> dict[str, Any]:
+    """The next version has more to say: what this one did not is not known."""
+    return content
+
+
+UPCASTERS: Final[dict[tuple[str, int], Callable[[dict[str, Any]], dict[str, Any]]]] = {
+    ("task-created", 1): _said_less,
+    ("execution-started", 1): _said_less,
+    ("execution-succeeded", 1): _said_less,
+    ("execution-failed", 1): _said_less,
+    ("execution-lost", 1): _said_less,
+}
 """(name, version) of an older form: the function that makes its content that of the next version."""
 
 

@@ -44,7 +44,7 @@ def take_hello(turn: Overlay, message: AgentHello) -> None:
         return
     worker = state.workers[id]
     contact = heard(turn, worker)
-    welcome = Welcome(id, worker.incarnation, contact.applied, turn.contacts.log)
+    welcome = Welcome(id, worker.incarnation, contact.applied, turn.contacts.log, gives_leave=True)
     turn.outcome.messages.append(ToWorker(id, worker.incarnation, welcome, message.reply_to))
     turn.say(id, settings_of(worker))
 

@@ -30,7 +30,7 @@ def assign(
     """
     candidates = {worker: None for batch in sorted(changed) for worker in state.serving.get(batch, ())}
     most = {id: capacity + may_hold_ahead(id) for id in candidates if (capacity := state.workers[id].capacity)}
-    rooms = [(_load(state, state.workers[id]), id) for id in most if len(state.active[id]) < most[id]]
+    rooms = [(_load(state, state.workers[id]), id) for id in most if state.load(state.workers[id]) < most[id]]
     heapify(rooms)
     shares: dict[int, Counter[str]] = {}  # of the workers that serve several batches: what they have of each
     while rooms:
@@ -43,14 +43,14 @@ def assign(
         yield Placement(task, worker.id)
         if worker.id in shares:
             shares[worker.id][task.batch] += 1
-        if len(state.active[worker.id]) < most[worker.id]:
+        if state.load(worker) < most[worker.id]:
             heapreplace(rooms, (_load(state, worker), worker.id))
         else:
             heappop(rooms)
 
 
 def _load(state: State, worker: Worker) -> float:
-    return len(state.active[worker.id]) / worker.concurrency
+    return state.load(worker) / worker.concurrency
 
 
 def _batch_for(state: State, worker: Worker, shares: dict[int, Counter[str]]) -> str | None:

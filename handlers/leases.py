@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 from scitq.domain.batch import BatchStopped
-from scitq.domain.execution import CancelExecution, Execution, LoseExecution, RecoverExecution
-from scitq.domain.messages import Assign, Cancel, HeldStatus, Signal, ToAgent
+from scitq.domain.execution import CancelExecution, Execution, LoseExecution, RecoverExecution, Step
+from scitq.domain.messages import Assign, Cancel, HeldStatus, SendOutputs, Signal, ToAgent
 from scitq.domain.state import State
 from scitq.domain.steering import TaskEdited
 from scitq.domain.worker import (
@@ -24,6 +24,17 @@ from scitq.handlers.contacts import Contacts
 
 OFFLINE_AFTER_S: Final = 30
 WATCH_EVERY_S: Final = 1
+MOST_LOSSES: Final = 10
+"""A task whose worker is lost so often has failed: perhaps it is what brings them down."""
+_STEP: Final[dict[HeldStatus, Step]] = {
+    "pending": "pending",
+    "accepted": "accepted",
+    "ready": "ready",
+    "running": "running",
+    "paused": "running",
+    "exited": "uploading",
+    "uploading": "uploading",
+}
 
 
 def watch(state: State, contacts: Contacts, at: int) -> Iterator[OnWorker]:
@@ -51,8 +62,8 @@ def compare(state: State, worker: Worker, held: Mapping[int, HeldStatus]) -> tup
             messages.append(Cancel(id))
         elif execution.live:
             messages.extend(_hold_or_go_on(state, execution, status))
-        elif state.may_return(execution, "running" if status == "paused" else status):
-            actions.append(OnExecution(id, RecoverExecution("running" if status == "paused" else status)))
+        elif state.may_return(execution, _STEP[status]):
+            actions.append(OnExecution(id, RecoverExecution(_STEP[status])))
         else:
             messages.append(Cancel(id))
     messages.extend(Assign(id, task) for id, task in state.active.get(worker.id, {}).items() if id not in held)
@@ -60,7 +71,10 @@ def compare(state: State, worker: Worker, held: Mapping[int, HeldStatus]) -> tup
 
 
 def _hold_or_go_on(state: State, execution: Execution, status: HeldStatus) -> list[ToAgent]:
-    """A command is held exactly while its task is paused: tell the agent again, if it missed it."""
+    """A command is held exactly while its task is paused, and outputs are sent once we know of them: tell the agent
+    again, if it missed it."""
+    if execution.status == "uploading":
+        return [SendOutputs(execution.id)] if status == "exited" else []
     paused = state.tasks[execution.task].paused
     if execution.status != "running" or status not in ("running", "paused") or paused == (status == "paused"):
         return []
@@ -108,7 +122,7 @@ def on_worker_edited(event: WorkerEdited, state: State) -> Iterable[Action]:
     strays = [id for id, task in held.items() if state.tasks[task].batch not in worker.batches]
     back = _take_back(state, strays, "worker serves other batches now")
     room = worker.concurrency + worker.prefetch if worker.concurrency else 0
-    excess = len(held) - len(back) - room
+    excess = state.load(worker) - len(back) - room
     rest = [id for id in reversed(held) if id not in strays]
     return [*back, *_take_back(state, rest, "worker has less room now")[: max(excess, 0)]]
 
@@ -119,7 +133,13 @@ def all_taken_back(state: State, worker: int, reason: str) -> list[OnExecution]:
 
 
 def _lose_all(state: State, worker: int, reason: str) -> list[Action]:
-    return [OnExecution(id, LoseExecution(reason)) for id in list(state.active.get(worker, {}))]
+    return [OnExecution(id, _loss(state, task, reason)) for id, task in list(state.active.get(worker, {}).items())]
+
+
+def _loss(state: State, task: int, reason: str) -> LoseExecution:
+    if state.tasks[task].losses + 1 < MOST_LOSSES:
+        return LoseExecution(reason)
+    return LoseExecution(f"its worker was lost {MOST_LOSSES} times; at last: {reason}", for_good=True)
 
 
 def _take_back(state: State, executions: Iterable[int], reason: str) -> list[Action]:
@@ -127,5 +147,5 @@ def _take_back(state: State, executions: Iterable[int], reason: str) -> list[Act
     return [
         OnExecution(id, CancelExecution(reason))
         for id in list(executions)
-        if state.executions[id].status in ("pending", "accepted")
+        if state.executions[id].status in ("pending", "accepted", "ready")
     ]

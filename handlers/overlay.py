@@ -15,7 +15,7 @@ from scitq.domain import execution as executions
 from scitq.domain import task as tasks
 from scitq.domain import worker as workers
 from scitq.domain.envelope import Answer, Erasure, Mark
-from scitq.domain.messages import Assign, Cancel, Settings, Signal, ToAgent
+from scitq.domain.messages import Assign, Cancel, SendOutputs, Settings, Signal, ToAgent
 from scitq.domain.state import Savepoint, State
 from scitq.domain.task import Task
 from scitq.domain.wire import Event, Recorded, encode
@@ -56,6 +56,7 @@ class Loaded:
     erased: dict[int, None] = field(default_factory=dict)
     texts: dict[int, tuple[int, ...]] = field(default_factory=dict)
     answers: dict[str, Answer] = field(default_factory=dict)
+    holders: dict[int, tuple[int, int]] = field(default_factory=dict)  # execution: whose it was, and of which task
 
 
 class ToWorker(NamedTuple):
@@ -236,6 +237,8 @@ class Overlay:
                 self.say(event.worker, Assign(event.execution, event.task))
             case executions.ExecutionCancelled():
                 self._tell_holder(event.execution, Cancel(event.execution))
+            case executions.ExecutionExited():
+                self._tell_holder(event.execution, SendOutputs(event.execution))
             case executions.ExecutionFailed() if self._mark is None:  # decided here: the agent does not know
                 self._tell_holder(event.execution, Cancel(event.execution))
             case executions.ExecutionSignalled():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from scitq.domain.engine_log import ReportFailed
 from scitq.domain.envelope import Mark
-from scitq.domain.execution import Failed, Report, Succeeded
+from scitq.domain.execution import ExecutionGone, Exited, Failed, Gone, Report, Succeeded
 from scitq.domain.messages import Applied, Reports, Resend
 from scitq.errors import Rejected
 from scitq.handlers.actions import OnExecution
@@ -19,7 +19,7 @@ def take_reports(turn: Overlay, message: Reports) -> None:
         return
     contact = heard(turn, worker)
     due = contact.in_order(message.first, message.floor, message.reports)
-    contact.pace.note(sum(isinstance(report, Succeeded | Failed) for _, report in due), turn.at.steady)
+    contact.pace.note(sum(isinstance(report, Exited | Succeeded | Failed) for _, report in due), turn.at.steady)
     for number, report in due:
         turn.on_behalf(f"worker:{worker.id}", mark=Mark(worker.id, worker.incarnation, number))
         try:
@@ -33,6 +33,10 @@ def take_reports(turn: Overlay, message: Reports) -> None:
 
 
 def _take_report(turn: Overlay, worker: int, report: Report) -> None:
+    if isinstance(report, Gone):
+        if turn.loaded.holders.get(report.execution) == (worker, report.task) and turn.task(report.task) is not None:
+            turn.record(ExecutionGone(report.task, report.execution))
+        return
     execution = turn.state.executions.get(report.execution)
     if execution is not None and execution.worker == worker:
         turn.do(OnExecution(report.execution, report))

@@ -1,4 +1,4 @@
-"""A task that failed with retries left is queued again."""
+"""A task that failed with retries left is queued again; but not one whose workers were lost time and again."""
 
 from __future__ import annotations
 
@@ -11,5 +11,7 @@ from scitq.handlers.actions import Action, OnTask
 
 
 def on_execution_failed(event: ExecutionFailed, state: State) -> Iterable[Action]:
+    if event.failure in ("worker_lost", "evicted"):
+        return []
     task = state.tasks.get(event.task)
     return [OnTask(event.task, RetryTask())] if task is not None and task.retry else []

@@ -44,7 +44,8 @@ LOADS = table_of("worker_loads", Load)
 HELD = table_of("worker_held", Held)
 
 Moves = defaultdict[tuple[int, str], int]
-COUNTED = standing.ATTEMPT_EVENTS | {tk.TaskDeleted}
+COUNTED = standing.ATTEMPT_EVENTS - {ex.ExecutionGone} | {tk.TaskDeleted}
+"""An attempt that is gone was counted as cancelled when it was taken back; its task may have been deleted since."""
 
 
 def touched_held(events: Sequence[Recorded], rows: Any) -> Iterable[int]:

@@ -37,7 +37,9 @@ ATTEMPT_EVENTS: Final[frozenset[type]] = frozenset(get_args(ex.ExecutionEvent))
 _STAGE: Final[dict[type, tk.Stage]] = {
     ex.ExecutionAssigned: "assigned",
     ex.ExecutionAccepted: "accepted",
+    ex.ExecutionReady: "accepted",
     ex.ExecutionStarted: "running",
+    ex.ExecutionExited: "running",
     ex.ExecutionSucceeded: "succeeded",
     ex.ExecutionFailed: "failed",
     ex.ExecutionLost: "pending",
@@ -50,7 +52,9 @@ _STAGE: Final[dict[type, tk.Stage]] = {
 _ATTEMPT: Final[dict[type, ex.Status]] = {
     ex.ExecutionAssigned: "pending",
     ex.ExecutionAccepted: "accepted",
+    ex.ExecutionReady: "accepted",
     ex.ExecutionStarted: "running",
+    ex.ExecutionExited: "running",
     ex.ExecutionSucceeded: "succeeded",
     ex.ExecutionFailed: "failed",
     ex.ExecutionCancelled: "cancelled",
@@ -94,7 +98,7 @@ def visible(stage: Stage, paused: bool) -> Status:
 def attempt_after(status: ex.Status, event: Event) -> ex.Status:
     """The status of an attempt after an event about it."""
     if isinstance(event, ex.ExecutionRecovered):
-        return event.status
+        return ex.STATUS[event.status]
     return _ATTEMPT.get(type(event), status)
 
 

@@ -17,7 +17,7 @@ from typing import Any, Final
 import orjson
 
 from scitq.domain.agent_wire import encode_from_agent, encode_post, parse_from_agent, parse_post
-from scitq.domain.execution import Accepted, Failed, Refused, Started, Succeeded
+from scitq.domain.execution import Accepted, Delivered, Exited, Failed, Gone, Ready, Refused, Started, Succeeded
 from scitq.domain.messages import (
     AgentHello,
     Applied,
@@ -29,6 +29,7 @@ from scitq.domain.messages import (
     Reports,
     Resend,
     SayHello,
+    SendOutputs,
     Settings,
     Signal,
     ToAgent,
@@ -47,11 +48,17 @@ FROM_AGENT: Final[tuple[FromAgent, ...]] = (
     AgentHello(Hello("node1", "spool-1")),
     Heartbeat(3, "spool-1", {1: "pending", 2: "accepted", 3: "running", 4: "paused", 5: "ended"}, 4),
     Reports(3, "spool-1", 17, 16, (Accepted(5), Started(5, 77), Succeeded(5, 10, 20))),
+    Heartbeat(3, "spool-1", {1: "ready", 2: "exited", 3: "uploading"}, 4),
+    Reports(3, "spool-1", 17, 16, (Ready(5, 2, 10_000), Started(5, 77, "sha256:00ff"), Exited(5, 0, None, 10, 20))),
+    Reports(3, "spool-1", 20, 17, (Exited(6, 137, "killed", 1, 2, "out_of_memory", {"memory_bytes": 2**35}),)),
+    Reports(3, "spool-1", 21, 17, (Succeeded(5, 10, 20, {"cpu_s": 1.5}), Failed(6, failure="upload_failed"))),
+    Reports(3, "spool-1", 23, 17, (Delivered(7, 15), Gone(8, 50))),
     Reports(3, "spool-1", 20, 17, (Failed(6, -9, "killed", 1, 2), Failed(7), Refused(8, "the disk is full"))),
     Goodbye(3, "spool-1"),
 )
 TO_AGENT: Final[tuple[ToAgent, ...]] = (
-    Welcome(3, "spool-1", 16, "00ff"), Unwelcome("another agent is connected", True), Settings(4, 8, 2, True),
+    Welcome(3, "spool-1", 16, "00ff"), Welcome(3, "spool-1", 16, "00ff", True),
+    Unwelcome("another agent is connected", True), Settings(4, 8, 2, True), SendOutputs(5),
     Assign(5, 50, TEXTS), Assign(6, 51), Cancel(6), Signal(5, 15), Signal(5, "pause"), Signal(5, "resume"), Applied(17),
     Resend(18), SayHello(),
 )  # fmt: skip

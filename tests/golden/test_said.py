@@ -5,7 +5,7 @@ When something new is said, `python -m tests.golden.said` adds a line for it; li
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import orjson
 import pytest
@@ -13,6 +13,7 @@ import pytest
 from scitq.config.values import Token
 from scitq.credentials import Credentials, Invitation, WorkerCredential
 from scitq.domain import agent_wire
+from scitq.domain.execution import Report
 from tests.golden import said
 
 FILES = sorted(said.FOLDER.glob("*.jsonl"))
@@ -53,7 +54,7 @@ def test_every_kind_of_message_is_said_today() -> None:
     kinds = {orjson.loads(words)["type"] for way, words in said.said_today() if way == "from-agent"}
     assert kinds == {"hello", "heartbeat", "reports", "goodbye"}
     reports = {type(report) for message in said.FROM_AGENT for report in getattr(message, "reports", ())}
-    assert {kind.__name__ for kind in reports} == {"Accepted", "Started", "Succeeded", "Failed", "Refused"}
+    assert reports == set(get_args(Report))
 
 
 # What a machine keeps for years: the credential that it was given when it enrolled.

@@ -16,8 +16,9 @@ _VALUES: Final[dict[str, Any]] = {
     "tuple[int, ...]": (5, 6),
     "tuple[str, ...]": ("a", "b"),
     "Mapping[str, Any]": {"priority": 2},
-    "Literal['pending', 'accepted', 'running']": "running",
-    'Literal["pending", "accepted", "running"]': "running",
+    "Step": "ready",
+    "Failure | None": "out_of_memory",
+    "Used | None": {"cpu_s": 1.5},
 }
 
 

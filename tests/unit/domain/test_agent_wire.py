@@ -10,72 +10,38 @@ from hypothesis import strategies as st
 from scitq.domain.agent_wire import (
     MOST_BYTES,
     MOST_NEWS,
-    TO_AGENT,
     News,
     encode_from_agent,
     encode_post,
     parse_from_agent,
     parse_post,
 )
-from scitq.domain.execution import Accepted, Failed, Refused, Started, Succeeded
+from scitq.domain.execution import Started, Succeeded
 from scitq.domain.messages import (
     AgentHello,
-    Applied,
-    Assign,
     Cancel,
     FromAgent,
-    Goodbye,
     Heartbeat,
     Reports,
-    Resend,
-    SayHello,
-    Settings,
-    Signal,
-    ToAgent,
     Unknown,
-    Unwelcome,
-    Welcome,
 )
 from scitq.domain.worker import Hello
 from scitq.errors import Malformed, UnknownMessage
-
-REPORTS = (
-    Accepted(5),
-    Started(5, 77),
-    Succeeded(5, 10, 0),
-    Failed(6, -9, "killed", 1, 2),
-    Failed(7),
-    Refused(8, "full"),
-)
-FROM_AGENTS: list[FromAgent] = [
-    Reports(3, "spool-1", 17, 16, REPORTS),
-    Reports(3, "spool-1", 1, 1, ()),
-    Heartbeat(3, "spool-1", {5: "running", 6: "ended"}, 4),
-    AgentHello(Hello("node1", "spool-1", 8, 2, ("a", "b"), "node1.lan", True), "gateway-7", "00ff"),
-    Goodbye(3, "spool-1"),
-]
-TO_AGENTS: list[ToAgent] = [
-    Welcome(3, "spool-1", 16, "00ff"),
-    Unwelcome("another agent is connected", True),
-    Settings(4, 8, 2, False),
-    Assign(5, 50, {"command": "echo hello", "container": None}),
-    Cancel(6),
-    Signal(5, 15),
-    Signal(5, "pause"),
-    Applied(17),
-    Resend(18),
-    SayHello(),
-]
+from tests.golden.said import FROM_AGENT, TO_AGENT
 
 
-@pytest.mark.parametrize("message", FROM_AGENTS)
+@pytest.mark.parametrize("message", FROM_AGENT)
 def test_what_an_agent_says_arrives(message: FromAgent) -> None:
-    assert parse_from_agent(encode_from_agent(message), "gateway-7") == message
+    assert parse_from_agent(encode_from_agent(message)) == message
+
+
+def test_who_introduces_itself_is_answered_where_the_gateway_heard_it() -> None:
+    hello = AgentHello(Hello("node1", "spool-1"), "gateway-7")
+    assert parse_from_agent(encode_from_agent(hello), "gateway-7") == hello
 
 
 def test_what_the_engine_says_arrives() -> None:
-    assert parse_post(encode_post(2, 3, "spool-1", TO_AGENTS)) == (2, 3, "spool-1", TO_AGENTS)
-    assert {type(message) for message in TO_AGENTS} == set(TO_AGENT.values())
+    assert parse_post(encode_post(2, 3, "spool-1", TO_AGENT)) == (2, 3, "spool-1", list(TO_AGENT))
 
 
 def test_what_a_newer_engine_or_agent_adds_is_passed_over() -> None:

@@ -90,7 +90,8 @@ def test_a_live_attempt_is_taken_back_or_given_up_at_any_stage(events: Any) -> N
 
 
 def test_a_timeout_ends_only_the_step_it_was_set_for() -> None:
-    EXECUTION.given(*RUNNING).when(TimeOutExecution("running", "late")).then(ExecutionFailed(1, 5, None, "late"))
+    late = ExecutionFailed(1, 5, None, "late", failure="run_timeout")
+    EXECUTION.given(*RUNNING).when(TimeOutExecution("running", "late")).then(late)
     EXECUTION.given(*RUNNING).when(TimeOutExecution("accepted", "late")).then_nothing()
     EXECUTION.given(*PENDING).when(TimeOutExecution("running", "late")).then_nothing()
 

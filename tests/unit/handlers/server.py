@@ -23,7 +23,7 @@ from scitq.domain.state import State
 from scitq.domain.wire import Erased, Event, Recorded
 from scitq.domain.worker import Hello
 from scitq.handlers.contacts import Contacts
-from scitq.handlers.loading import needs
+from scitq.handlers.loading import needs, remember
 from scitq.handlers.overlay import Instant, Loaded, Outcome, Overlay, Reply
 from scitq.handlers.turn import Input, turn
 
@@ -60,23 +60,10 @@ class Server:
 
     def load(self, inputs: Sequence[Input]) -> Loaded:
         """What the load step finds in the log."""
-        cold, erase, ids = needs(self.state, inputs)
-        loaded = Loaded(answers={id: self.answers[id] for id in ids if id in self.answers})
-        streams = {tasks.stream(id): id for id in cold | erase}
-        for recorded in self.log:
-            id, event = streams.get(recorded.stream), recorded.event
-            if id is None:
-                continue
-            if isinstance(event, Erased):
-                loaded.erased[id] = None
-            elif isinstance(event, tasks.TaskEvent):
-                task = tasks.evolve(loaded.tasks.get(id), event)
-                if task is not None:
-                    loaded.tasks[id] = task
-                if isinstance(event, tasks.TaskCreated | tasks.TaskEdited) and id in erase:
-                    loaded.texts[id] = (*loaded.texts.get(id, ()), recorded.position)
-        for id in [id for id in loaded.tasks if id not in cold or id in loaded.erased]:
-            del loaded.tasks[id]
+        need = needs(self.state, inputs)
+        loaded = Loaded(answers={id: self.answers[id] for id in need.ids if id in self.answers})
+        streams = {tasks.stream(id) for id in need.streams}
+        remember(loaded, (recorded for recorded in self.log if recorded.stream in streams), need, self.state)
         return loaded
 
     def keep(self, outcome: Outcome) -> Outcome:

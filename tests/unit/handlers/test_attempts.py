@@ -157,7 +157,7 @@ def test_a_task_that_runs_too_long_fails_and_its_worker_is_told(server: Server) 
     task, execution = started(server, run_timeout_s=60)
     assert server.passes(60 * SECOND, but_heard=(1,)) == []
     assert server.passes(20 * SECOND, but_heard=(1,)) == [
-        ex.ExecutionFailed(task, execution, None, "ran for more than 60 s")
+        ex.ExecutionFailed(task, execution, None, "ran for more than 60 s", failure="run_timeout")
     ]
     assert server.passes(60 * MINUTE, but_heard=(1,)) == [], "it is said once"
 
@@ -180,7 +180,7 @@ def test_a_download_that_takes_too_long_fails(server: Server) -> None:
     (task,) = server.submit(TaskSpec("work", download_timeout_s=60))
     server.report(worker, ex.Accepted(1))
     assert server.passes(2 * MINUTE, but_heard=(worker,)) == [
-        ex.ExecutionFailed(task, 1, None, "its inputs took more than 60 s")
+        ex.ExecutionFailed(task, 1, None, "its inputs took more than 60 s", failure="download_timeout")
     ]
 
 

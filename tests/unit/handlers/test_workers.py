@@ -164,7 +164,7 @@ def test_a_running_attempt_that_returns_to_a_task_paused_meanwhile_is_held(serve
 def test_an_agent_says_hello_and_is_told_who_it_is(server: Server) -> None:
     worker = server.hello(concurrency=3, prefetch=1)
     (welcome, settings) = server.outcome.messages
-    assert welcome.message == Welcome(worker, "w-spool", 0) and welcome.address == "address"
+    assert welcome.message == Welcome(worker, "w-spool", 0, gives_leave=True) and welcome.address == "address"
     assert settings.message == Settings(1, 3, 1, False)
 
 

@@ -148,11 +148,14 @@ class World:
         live = {id: execution for id, execution in self.executions.items() if execution.live}
         attempt = self.some(live)
         reports: tuple[ex.ExecutionCommand, ...] = (
-            ex.Accepted(attempt.id), ex.Started(attempt.id, 77), ex.Succeeded(attempt.id, 10, 2),
+            ex.Accepted(attempt.id), ex.Started(attempt.id, 77), ex.Succeeded(attempt.id, 10, 2, {"cpu_s": 1.5}),
             ex.Failed(attempt.id, 1, None, 5, 6), ex.Failed(attempt.id, None, "no space left"),
             ex.Refused(attempt.id, "too full"), ex.SignalExecution(15), ex.TimeOutExecution("running", "too long"),
+            ex.Ready(attempt.id, 2, 4_000), ex.Exited(attempt.id, 0, None, 10, 2), ex.Delivered(attempt.id, 15),
+            ex.Exited(attempt.id, 137, None, 3, 4, "out_of_memory", {"memory_bytes": 2**40}),
+            ex.Failed(attempt.id, 0, "no space left", 1, 2, "upload_failed"),
         )  # fmt: skip
-        self.decide_execution(attempt, self.random.choices(reports, (8, 8, 6, 3, 1, 1, 1, 1))[0])
+        self.decide_execution(attempt, self.random.choices(reports, (8, 8, 6, 3, 1, 1, 1, 1, 4, 3, 1, 2, 1))[0])
 
     def steer(self) -> None:
         command: tk.TaskCommand = self.random.choice(
@@ -183,13 +186,19 @@ class World:
         self.decide_task(task.id, self.random.choice((block, unblock)))
 
     def lose(self) -> None:
-        self.decide_execution(self.some(self.executions), ex.LoseExecution("the worker is silent"))
+        order = ex.LoseExecution("silent", self.random.random() < 0.3, for_good=self.random.random() < 0.1)
+        self.decide_execution(self.some(self.executions), order)
+        gone = {id: execution for id, execution in self.executions.items() if execution.status == "cancelled"}
+        if gone:
+            attempt = self.some(gone)
+            self.happen(ex.ExecutionGone(attempt.task, attempt.id))
 
     def recover(self) -> None:
         lost = {id: execution for id, execution in self.executions.items() if execution.status == "lost"}
         attempt = self.some(lost)
         back: tuple[ex.ExecutionCommand, ...] = (
             ex.RecoverExecution("pending"), ex.RecoverExecution("accepted"), ex.RecoverExecution("running"),
+            ex.RecoverExecution("ready"), ex.RecoverExecution("uploading"), ex.Exited(attempt.id, 0),
             ex.Started(attempt.id), ex.Failed(attempt.id),
         )  # fmt: skip
         self.decide_execution(attempt, self.random.choice(back))

@@ -90,7 +90,7 @@ def test_an_event_is_shown_with_everything_that_is_known_of_it(site: Site) -> No
     (shown,) = get(site, "/events").json()
     assert shown == as_json(stored)
     assert shown["payload"] == {"task": 1, "command": "echo é", "name": "first"}
-    assert (shown["position"], shown["stream"], shown["type"], shown["schema"]) == (1, "task-1", "task-created", 1)
+    assert (shown["position"], shown["stream"], shown["type"], shown["schema"]) == (1, "task-1", "task-created", 2)
     assert shown["time"] == "2026-09-21T14:13:20.000001Z"
     assert shown["hash"] == stored.hash.hex()
     assert shown["erased"] is False
