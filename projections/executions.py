@@ -6,7 +6,7 @@ What it ran is the task's to tell (`tasks.command_at`): kept twice, an erasure w
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 from sqlalchemy import Connection, func, select
 
@@ -16,7 +16,10 @@ from scitq.projections import reading, standing
 from scitq.projections.projection import Projection, Shown, table_of
 from scitq.projections.tasks import TASKS, command_at
 
-VERSION = 1
+VERSION = 2
+
+Phase = Literal["assigned", "downloading", "ready", "running", "uploading", "done"]
+"""What an attempt is doing, where the status says how it stands."""
 
 
 class Execution(NamedTuple):
@@ -37,6 +40,20 @@ class Execution(NamedTuple):
     reason: str | None = None
     stdout_bytes: int | None = None
     stderr_bytes: int | None = None
+    phase: Phase = "assigned"
+    ready_at: int | None = None
+    exited_at: int | None = None
+    gone_at: int | None = None  # of one that was taken back: when nothing of it ran any more
+    input_files: int | None = None
+    input_bytes: int | None = None
+    image: str | None = None
+    failure: ex.Failure | None = None
+    cpu_s: float | None = None
+    memory_bytes: int | None = None
+    read_bytes: int | None = None
+    written_bytes: int | None = None
+    output_files: int | None = None
+    output_bytes: int | None = None
 
 
 EXECUTIONS = table_of("executions", Execution, ("task", "id"), ("worker", "status", "id"), ("status", "id"))
@@ -69,7 +86,7 @@ def fold(rows: Rows, events: Sequence[Recorded]) -> None:
             executions[id] = row._replace(
                 status=standing.attempt_after(row.status, event),  # type: ignore[arg-type]
                 modified_at=recorded.time,
-                **_more(row, event, recorded.time),
+                **{"phase": _PHASE.get(type(event), row.phase), **_more(row, event, recorded.time)},
             )
         else:
             standing.erased_task(recorded)  # raises where a report was erased that this cannot do without
@@ -80,39 +97,68 @@ def _more(row: Execution, event: Any, time: int) -> dict[str, Any]:
     match event:
         case ex.ExecutionAccepted():
             return {"accepted_at": time}
+        case ex.ExecutionReady():
+            return {"ready_at": time, "input_files": event.files, "input_bytes": event.bytes}
         case ex.ExecutionStarted():
-            return {"started_at": time, "pid": event.pid or None}
+            return {"started_at": time, "pid": event.pid or None, "image": event.image}
+        case ex.ExecutionExited():
+            return {"exited_at": time, **_ended(event)}
         case ex.ExecutionSucceeded():
-            return {
-                "ended_at": time,
-                "return_code": event.return_code,
-                "stdout_bytes": event.stdout_bytes,
-                "stderr_bytes": event.stderr_bytes,
-            }
+            return {"ended_at": time, **_ended(event)}
         case ex.ExecutionFailed():
-            return {
-                "ended_at": time,
-                "return_code": event.return_code,
-                "reason": event.reason,
-                "stdout_bytes": event.stdout_bytes,
-                "stderr_bytes": event.stderr_bytes,
-            }
-        case ex.ExecutionCancelled() | ex.ExecutionRefused() | ex.ExecutionLost():
+            return {"ended_at": time, **_ended(event)}
+        case ex.ExecutionLost():
+            return {"ended_at": time, "reason": event.reason, "failure": "evicted" if event.evicted else "worker_lost"}
+        case ex.ExecutionCancelled() | ex.ExecutionRefused():
             return {"ended_at": time, "reason": event.reason}
+        case ex.ExecutionGone():
+            return {"gone_at": time}
         case ex.ExecutionRecovered():
             return _recovered(row, event, time)
         case _:
             return {}
 
 
+def _ended(event: Any) -> dict[str, Any]:
+    """How it ended. What was said when the command did is not said again when its outputs are sent."""
+    return {
+        "return_code": event.return_code,
+        "reason": getattr(event, "reason", None),
+        "failure": getattr(event, "failure", None),
+        "stdout_bytes": event.stdout_bytes,
+        "stderr_bytes": event.stderr_bytes,
+        **{name: value for name, value in (event.used or {}).items() if name in ex.USED},
+    }
+
+
 def _recovered(row: Execution, event: ex.ExecutionRecovered, time: int) -> dict[str, Any]:
     """The attempt goes on. Steps it took while nobody heard of it have no better time than now."""
-    changes: dict[str, Any] = {"ended_at": None, "reason": None}
+    changes: dict[str, Any] = {"ended_at": None, "reason": None, "failure": None, "phase": _PHASE_AT[event.status]}
     if event.status != "pending" and row.accepted_at is None:
         changes["accepted_at"] = time
-    if event.status == "running" and row.started_at is None:
+    if event.status in ("running", "uploading") and row.started_at is None:
         changes["started_at"] = time
     return changes
+
+
+_PHASE_AT: Final[dict[ex.Step, Phase]] = {
+    "pending": "assigned",
+    "accepted": "downloading",
+    "ready": "ready",
+    "running": "running",
+    "uploading": "uploading",
+}
+_PHASE: Final[dict[type, Phase]] = {
+    ex.ExecutionAccepted: "downloading",
+    ex.ExecutionReady: "ready",
+    ex.ExecutionStarted: "running",
+    ex.ExecutionExited: "uploading",
+    ex.ExecutionSucceeded: "done",
+    ex.ExecutionFailed: "done",
+    ex.ExecutionCancelled: "done",
+    ex.ExecutionRefused: "done",
+    ex.ExecutionLost: "done",
+}
 
 
 PROJECTION = Projection("executions", VERSION, (Shown(EXECUTIONS, Execution, touched),), Rows, fold)

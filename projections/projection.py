@@ -13,7 +13,19 @@ from types import NoneType, UnionType
 from typing import Any, Final, Generic, Literal, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import orjson
-from sqlalchemy import BigInteger, Boolean, Column, Dialect, Index, Integer, MetaData, PrimaryKeyConstraint, Table, Text
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Dialect,
+    Double,
+    Index,
+    Integer,
+    MetaData,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+)
 from sqlalchemy.types import TypeDecorator
 
 from scitq.domain.wire import Recorded
@@ -91,7 +103,7 @@ def table_of(name: str, row_type: type, *indexes: tuple[str, ...]) -> Table:
 
 
 _WHOLE = BigInteger().with_variant(Integer(), "sqlite")  # there only an INTEGER key is the row's own number
-_TYPES: Final[dict[Any, Any]] = {int: _WHOLE, bool: Boolean, str: Text, Literal: Text, tuple: Tuples}
+_TYPES: Final[dict[Any, Any]] = {int: _WHOLE, bool: Boolean, float: Double, str: Text, Literal: Text, tuple: Tuples}
 
 
 def _column(name: str, hint: Any) -> Column[Any]:

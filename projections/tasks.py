@@ -17,7 +17,7 @@ from scitq.domain.wire import Recorded
 from scitq.projections import reading, standing
 from scitq.projections.projection import Projection, Shown, table_of
 
-VERSION = 2
+VERSION = 3
 
 
 class Task(NamedTuple):
@@ -39,6 +39,7 @@ class Task(NamedTuple):
     retry: int = 0  # how often it is still retried by itself
     download_timeout_s: int | None = None
     run_timeout_s: int | None = None
+    silence_timeout_s: int | None = None
     use_cache: bool = False
     requires: tuple[int, ...] = ()
     blocked_by: tuple[tuple[int, str], ...] = ()  # a requirement, and why it will not succeed by itself
@@ -124,6 +125,7 @@ def _created(event: tk.TaskCreated, time: int) -> Task:
         event.retry,
         event.download_timeout_s,
         event.run_timeout_s,
+        event.silence_timeout_s,
         event.use_cache,
         event.requires,
         created_at=time,
