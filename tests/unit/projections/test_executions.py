@@ -21,8 +21,32 @@ def the_execution(*events: Event | Erased) -> Execution:
 def test_every_step_of_an_attempt_has_its_time() -> None:
     done = the_execution(*STARTED, ex.ExecutionSucceeded(1, 5, 0, 12, 3))
     assert done == Execution(
-        5, 1, 3, "succeeded", 1, SECOND, 4 * SECOND, 2 * SECOND, 3 * SECOND, 4 * SECOND, 4711, 0, None, 12, 3
+        5, 1, 3, "succeeded", 1, SECOND, 4 * SECOND, 2 * SECOND, 3 * SECOND, 4 * SECOND, 4711, 0, None, 12, 3, "done"
     )
+
+
+def test_phases_have_their_times_and_what_they_moved() -> None:
+    used = {"cpu_s": 1.5, "memory_bytes": 2**30}
+    steps = (
+        ASSIGNED,
+        ex.ExecutionReady(1, 5, 2, 4_000),
+        ex.ExecutionStarted(1, 5, 4711, "sha256:00ff"),
+        ex.ExecutionExited(1, 5, 0, None, 12, 3, None, used),
+        ex.ExecutionSucceeded(1, 5, 0, 12, 3, {"output_files": 1, "output_bytes": 9}),
+    )
+    phases = [the_execution(*steps[:count]).phase for count in range(1, 6)]
+    assert phases == ["assigned", "ready", "running", "uploading", "done"]
+    done = the_execution(*steps)
+    assert (done.ready_at, done.started_at, done.exited_at, done.ended_at) == (
+        2 * SECOND, 3 * SECOND, 4 * SECOND, 5 * SECOND
+    )  # fmt: skip
+    assert (done.input_files, done.input_bytes, done.image) == (2, 4_000, "sha256:00ff")
+    assert (done.cpu_s, done.memory_bytes, done.output_files, done.output_bytes) == (1.5, 2**30, 1, 9)
+
+
+def test_of_what_was_taken_back_is_known_when_nothing_of_it_ran_any_more() -> None:
+    ended = the_execution(*STARTED, ex.ExecutionCancelled(1, 5, "so"), ex.ExecutionGone(1, 5))
+    assert (ended.status, ended.ended_at, ended.gone_at) == ("cancelled", 4 * SECOND, 5 * SECOND)
 
 
 def test_a_failed_attempt_has_a_return_code_or_the_reason_why_there_is_none() -> None:
