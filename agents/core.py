@@ -1,17 +1,30 @@
 """The agent's side of the protocol, without I/O: what to do when the engine speaks, when a command ends, after a crash.
 
-Whatever touches the world is a port (`Shim`): starting under an exclusive marker, killing, and knowing what runs. The
-order is: spool first, then act, then report; so that after a crash at any point the shim's word completes the spool's.
-An end is reported when it is known how much the execution has printed in all.
+Whatever touches the world is a port. `Shim`: starting under an exclusive marker, killing, and knowing what runs.
+`Stores`: fetching what a command needs, and storing what it made. The order is: spool first, then act, then report; so
+that after a crash at any point the shim's word completes the spool's. An end is reported when it is known how much the
+execution has printed in all; outputs are stored when the engine gives leave, so that of two attempts one does it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
 
 from scitq.agents.spool import Spool
-from scitq.domain.execution import Failed, Refused, Started, Succeeded
+from scitq.domain.execution import (
+    Accepted,
+    Delivered,
+    Exited,
+    Failed,
+    Failure,
+    Gone,
+    Ready,
+    Refused,
+    Started,
+    Succeeded,
+    Used,
+)
 from scitq.domain.messages import (
     Applied,
     Assign,
@@ -21,6 +34,7 @@ from scitq.domain.messages import (
     Reports,
     Resend,
     SayHello,
+    SendOutputs,
     Settings,
     Signal,
     ToAgent,
@@ -39,6 +53,8 @@ class Exit(NamedTuple):
     code: int | None
     reason: str | None = None
     at: float = 0.0  # seconds since 1970
+    failure: Failure | None = None  # its class, where that is not plain from the code
+    used: Used | None = None
 
 
 class Shim(Protocol):
@@ -58,6 +74,48 @@ class Shim(Protocol):
         """The number of its process; None as long as it is not known."""
 
 
+class Stores(Protocol):
+    """Where inputs come from and outputs go to. What is done is told later: `on_ready`, `on_sent`, `on_no_transfer`."""
+
+    def fetches(self, texts: Mapping[str, Any] | None) -> bool:
+        """Whether anything must come before the command can start."""
+
+    def sends(self, execution: int) -> bool:
+        """Whether its outputs are to be stored anywhere."""
+
+    def prepare(self, execution: int) -> None:
+        """Fetch what it needs. Asked for again after a restart: what is there already is not fetched again."""
+
+    def has_all(self, execution: int) -> bool:
+        """Whether all that was fetched for it in an earlier life of the agent is still here."""
+
+    def send(self, execution: int) -> None: ...
+    def drop(self, execution: int) -> None:
+        """Stop what is under way for it."""
+
+
+class NoStores:
+    """For an agent that moves nothing."""
+
+    def fetches(self, texts: Mapping[str, Any] | None) -> bool:
+        return False
+
+    def sends(self, execution: int) -> bool:
+        return False
+
+    def prepare(self, execution: int) -> None:
+        raise AssertionError("nothing is fetched here")
+
+    def has_all(self, execution: int) -> bool:
+        return True
+
+    def send(self, execution: int) -> None:
+        raise AssertionError("nothing is sent from here")
+
+    def drop(self, execution: int) -> None:
+        return
+
+
 def _nothing(execution: int) -> tuple[int, int] | None:
     return 0, 0
 
@@ -75,8 +133,14 @@ class Agent:
         shim: Shim,
         counts: Callable[[int], tuple[int, int] | None] = _nothing,
         log: str = "",
+        stores: Stores | None = None,
     ) -> None:
         self.incarnation, self.spool, self._shim, self._counts = incarnation, spool, shim, counts
+        self._stores: Stores = stores or NoStores()
+        self.gives_leave = False  # whether this server says when outputs may be stored
+        self.sending: set[int] = set()  # exited, and their outputs are on the way
+        self._preparing: set[int] = set()
+        self._doubtful: set[int] = set()  # ready in an earlier life: perhaps what they need is gone since
         self.log = log  # that of the server which gave us what we hold; empty when nobody did
         self.must_begin_anew = False
         self.worker = 0
@@ -95,12 +159,12 @@ class Agent:
         self._starting: set[int] = set()  # asked of the shim, which has not said yet that it did
 
     def recover(self) -> None:
-        """After a restart: ask the shim what became of what the spool says we hold."""
+        """After a restart: ask the shim what became of what the spool says we hold, and what we were to end."""
         ends = {end.execution: end for end in self._shim.ends()}
         running = set(self._shim.running())
         for id, status in list(self.spool.held.items()):
-            if status == "ended" or not (status == "running" or self._shim.started(id)):
-                continue
+            if status == "exited" or status == "ended" or not (status == "running" or self._shim.started(id)):
+                continue  # what is to be prepared is, by the next turn; leave to send is given again
             if id in ends:
                 self.on_exit(ends[id])
             elif id in running:
@@ -109,6 +173,10 @@ class Agent:
             else:
                 self._begun(id, 0)
                 self.spool.report(Refused(id, "the machine was restarted"))
+        for id, task in list(self.spool.ending.items()):
+            if id not in running:
+                self.spool.report(Gone(id, task))
+        self._doubtful = {id for id, status in self.spool.held.items() if status == "ready"}
 
     # The engine speaks ----------------------------------------------------------------------------------------
 
@@ -127,6 +195,7 @@ class Agent:
                     self.settings = 0
                 self.worker, self.must_say_hello, self.refused = message.worker, False, None
                 self.log = message.log or self.log
+                self.gives_leave = message.gives_leave
                 self.spool.confirm(message.applied)
                 self.to_send = self.spool.floor
             case Unwelcome():
@@ -144,10 +213,9 @@ class Agent:
                 elif not self.spool.knows(message.execution):
                     self.spool.give(message.execution, message.task, message.texts)
             case Cancel():
-                self._shim.kill(message.execution)
-                self.spool.drop(message.execution)
-                self._starting.discard(message.execution)
-                self.over.pop(message.execution, None)
+                self._cancel(message.execution)
+            case SendOutputs():
+                self._send(message.execution)
             case Signal():
                 self._shim.signal(message.execution, message.signal)
                 if message.signal == "pause":
@@ -162,12 +230,79 @@ class Agent:
             case SayHello():
                 self.must_say_hello = True
 
+    def _cancel(self, execution: int) -> None:
+        runs = self.spool.held.get(execution) in ("running", "pending", "ready") and self._shim.started(execution)
+        self._shim.kill(execution)
+        self._stores.drop(execution)
+        self.spool.drop(execution, still_runs=runs)
+        self._starting.discard(execution)
+        self._preparing.discard(execution)
+        self.sending.discard(execution)
+        self.over.pop(execution, None)
+
     # The world turns ------------------------------------------------------------------------------------------
 
+    def prepare_what_waits(self) -> None:
+        """Fetch what those need that are held, and have not said that all of it is here."""
+        if self.paused or self.must_say_hello or self.giving_back is not None:
+            return
+        for id, status in list(self.spool.held.items()):
+            if id in self._doubtful:
+                self._doubtful.discard(id)
+                if self._stores.has_all(id):
+                    continue
+            elif status not in ("pending", "accepted"):
+                continue
+            if id not in self._preparing and id not in self._starting:
+                if status == "pending":
+                    if not self._stores.fetches(self.spool.given[id].texts):
+                        continue
+                    self.spool.report(Accepted(id))
+                self._preparing.add(id)
+                self._stores.prepare(id)
+
+    def on_ready(self, execution: int, files: int, bytes: int) -> None:
+        """All that it needs is here."""
+        if execution in self._preparing:
+            self._preparing.discard(execution)
+            if self.spool.held[execution] != "ready":
+                self.spool.report(Ready(execution, files, bytes))
+
+    def on_sent(self, execution: int, files: int, bytes: int) -> None:
+        """Its outputs are stored: it is over."""
+        if execution in self.sending:
+            self._over(execution, {"output_files": files, "output_bytes": bytes})
+
+    def on_no_transfer(self, execution: int, failure: Failure, reason: str) -> None:
+        """What it needs did not come, or what it made could not be stored."""
+        if execution in self._preparing:
+            self._preparing.discard(execution)
+            self.spool.report(Failed(execution, None, reason, failure=failure))
+        elif execution in self.sending:
+            self._over(execution, {}, failure, reason)
+
+    def _over(self, execution: int, used: Used, failure: Failure | None = None, reason: str | None = None) -> None:
+        """It had exited, and now all of it is over. That its outputs could not be stored is the lesser evil."""
+        self.sending.discard(execution)
+        exited = self.spool.exited[execution]
+        counts = exited.stdout_bytes, exited.stderr_bytes
+        used = {**(exited.used or {}), **used}
+        if exited.failure is None and exited.return_code == 0 and failure is None:
+            self.spool.report(Succeeded(execution, *counts, used))
+        else:
+            why = "; and ".join(filter(None, (exited.reason, reason))) or None
+            self.spool.report(Failed(execution, exited.return_code, why, *counts, exited.failure or failure, used))
+
+    def _send(self, execution: int) -> None:
+        if self.spool.held.get(execution) == "exited" and execution not in self.sending:
+            self.sending.add(execution)
+            self._stores.send(execution)
+
     def start_what_fits(self) -> None:
-        """Start pending executions, oldest first, as far as there is room."""
+        """Start executions that have all they need, oldest first, as far as there is room."""
         held = self.spool.held
-        pending = [id for id, status in held.items() if status == "pending"]
+        fetching = self._preparing | self._doubtful
+        pending = [id for id, status in held.items() if status in ("pending", "ready") and id not in fetching]
         if not pending or self.paused or self.must_say_hello or self.giving_back is not None:
             return
         room = self.concurrency - len(self._starting)
@@ -200,15 +335,22 @@ class Agent:
             self._begun(execution, pid)
 
     def _begun(self, execution: int, pid: int) -> None:
-        if self.spool.held[execution] in ("pending", "accepted"):
+        if self.spool.held[execution] in ("pending", "accepted", "ready"):
             self.spool.report(Started(execution, pid))
         self._starting.discard(execution)
 
     def on_exit(self, end: Exit) -> None:
         """The shim says that a command ended, or that there is none."""
-        if self.spool.held.get(end.execution, "ended") != "ended":
+        if self.spool.held.get(end.execution, "ended") not in ("exited", "ended"):
             self.over.setdefault(end.execution, end)
             self._report_end(end.execution)
+        elif end.execution in self.spool.ending:
+            self.spool.report(Gone(end.execution, self.spool.ending[end.execution]))
+
+    def on_signalled(self, execution: int, signal: int) -> None:
+        """The shim says that a signal has reached the command."""
+        if self.spool.held.get(execution) == "running":
+            self.spool.report(Delivered(execution, signal))
 
     def report_ends(self) -> None:
         """Report those that ended of which it is known by now how much they have printed."""
@@ -221,15 +363,26 @@ class Agent:
             self.spool.report(Refused(execution, self.giving_back))
         elif counts is None:
             return
-        elif end.code == 0:
-            self._begun(execution, 0)  # should it not be known yet
-            self.spool.report(Succeeded(execution, *counts))
         else:
-            if end.reason is None:
-                self._begun(execution, 0)
-            self.spool.report(Failed(execution, end.code, end.reason, *counts))
+            self._report_how(end, counts)
         self._starting.discard(execution)
         del self.over[execution]
+
+    def _report_how(self, end: Exit, counts: tuple[int, int]) -> None:
+        """Well or badly; and that is not all yet, when it has outputs that are to be stored."""
+        execution, failure = end.execution, end.failure
+        if end.code != 0 and failure is None:
+            failure = "agent_error" if end.code is None else "command_failed"
+        if end.reason is None:
+            self._begun(execution, 0)  # should it not be known yet
+        if self.spool.held[execution] == "running" and self._stores.sends(execution):
+            self.spool.report(Exited(execution, end.code, end.reason, *counts, failure, end.used))
+            if not self.gives_leave:
+                self._send(execution)
+        elif end.code == 0:
+            self.spool.report(Succeeded(execution, *counts, end.used))
+        else:
+            self.spool.report(Failed(execution, end.code, end.reason, *counts, failure, end.used))
 
     def give_back(self, reason: str) -> None:
         """End what runs, give all back that has not ended by itself, and take nothing more."""
@@ -237,8 +390,10 @@ class Agent:
             return
         self.giving_back = reason
         for id, status in list(self.spool.held.items()):
-            if status == "ended" or id in self.over:
+            if status in ("exited", "ended") or id in self.over:
                 continue
+            self._stores.drop(id)
+            self._preparing.discard(id)
             if status == "running" or id in self._starting:
                 self._killed.add(id)
                 self._shim.kill(id)
@@ -251,6 +406,7 @@ class Agent:
         held: dict[int, HeldStatus] = dict(self.spool.held)
         self.held_still.intersection_update(held)
         held.update((id, "paused") for id in self.held_still if held[id] == "running")
+        held.update((id, "uploading") for id in self.sending)
         return Heartbeat(self.worker, self.incarnation, held, self.settings)
 
     def reports(self) -> Reports | None:

@@ -11,16 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, assert_never
 
-from scitq.domain.execution import (
-    Accepted,
-    Exited,
-    Failed,
-    Ready,
-    Refused,
-    Report,
-    Started,
-    Succeeded,
-)
+from scitq.domain.execution import Accepted, Exited, Failed, Gone, Ready, Refused, Report, Started, Succeeded
 from scitq.domain.messages import HeldStatus
 
 MOST_REMEMBERED: Final = 10_000
@@ -53,9 +44,13 @@ class Confirmed:
 
 @dataclass(frozen=True, slots=True)
 class Dropped:
-    """The engine took the execution back; or it never comes, should its assignment still be under way."""
+    """The engine took the execution back; or it never comes, should its assignment still be under way.
+
+    `task`: whose it was, when something of it still runs; then it will be said when nothing does.
+    """
 
     execution: int
+    task: int = 0
 
 
 Entry = Given | Reported | Confirmed | Dropped
@@ -86,6 +81,7 @@ class Spool:
         self.given: dict[int, Given] = {}
         self.reports: dict[int, Report] = {}
         self.exited: dict[int, Exited] = {}  # how those ended whose outputs are still to be stored
+        self.ending: dict[int, int] = {}  # taken back, and something of it may still run: its task
         self.last = 0
         self._over: dict[int, None] = {}
         self._over_below = 0
@@ -121,16 +117,17 @@ class Spool:
         if number >= self.floor:
             self._enter(Confirmed(min(number, self.last)))
 
-    def drop(self, execution: int) -> None:
+    def drop(self, execution: int, *, still_runs: bool = False) -> None:
         if execution not in self._over:
-            self._enter(Dropped(execution))
+            given = self.given.get(execution)
+            self._enter(Dropped(execution, given.task if given is not None and still_runs else 0))
 
     def fewest(self) -> Iterator[Entry]:
         """The entries that make this spool, and no more."""
         if self._over_below:
             yield Dropped(self._over_below - 1)  # the first to be forgotten again, and with it all below
         for execution in self._over:
-            yield Dropped(execution)
+            yield Dropped(execution, self.ending.get(execution, 0))
         yield from (given for id, given in self.given.items() if self.held[id] != "pending")
         # How far the held ones are was said in reports that are confirmed and gone: one number says it again for all.
         before = self.floor - 1
@@ -157,9 +154,12 @@ class Spool:
                 self.reports[entry.number] = entry.report
                 if entry.report.execution in self.held:
                     self._is_so_far(entry.report)
+                elif isinstance(entry.report, Gone):
+                    self.ending.pop(entry.report.execution, None)
             case Confirmed():
                 self._confirmed(entry.number)
             case Dropped():
+                self._note_ending(entry)
                 self._forget(entry.execution)
             case _:
                 assert_never(entry)
@@ -170,6 +170,10 @@ class Spool:
             self.held[report.execution] = after
         if isinstance(report, Exited):
             self.exited[report.execution] = report
+
+    def _note_ending(self, dropped: Dropped) -> None:
+        if dropped.task:
+            self.ending[dropped.execution] = dropped.task
 
     def _confirmed(self, number: int) -> None:
         while self.reports and (first := next(iter(self.reports))) <= number:

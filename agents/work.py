@@ -10,17 +10,20 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from scitq.agents import processes
 from scitq.agents.core import Agent, Exit
 from scitq.agents.output import Outputs
+from scitq.agents.resources import Resources
 from scitq.agents.shim_client import GRACE_S, Command, ShimClient
 from scitq.agents.spool import Spool
 from scitq.agents.spool_file import open_spool
+from scitq.agents.transfers import Transfers
 from scitq.agents.workshop import Workshop, check_room, part_of
+from scitq.domain.execution import Failure
 from scitq.domain.messages import ToAgent
 from scitq.domain.output_wire import Confirm
 from scitq.errors import AgentError, Rejected, ShimUnavailable
@@ -40,6 +43,7 @@ class Work:
         try:
             self.spool = Spool.reopen(entries, self.writer)
             self.workshop = Workshop(part_of(base, incarnation))
+            self.stores = Transfers(Resources(Path(self.workshop.base, "resources")), self._texts, self.workshop.folder)
             self.shim = _Shim(folder / "shim", self._command)
             runs = str(self.shim.runs)
             self.outputs = Outputs(lambda execution, kind: f"{runs}/{execution}.{kind}")
@@ -48,7 +52,7 @@ class Work:
             raise
         self._log_file = folder / "server"
         self._log = self._log_file.read_text("ascii", "replace").strip() if self._log_file.exists() else ""
-        self.agent = Agent(incarnation, self.spool, self.shim, self._counts, self._log)
+        self.agent = Agent(incarnation, self.spool, self.shim, self._counts, self._log, self.stores)
         self.tell: Callable[[], None] = lambda: None
         self.turned = asyncio.Event()
         self._turn_is_due = False
@@ -65,6 +69,7 @@ class Work:
             self._is_over(end)
         for execution in self.shim.running():
             self.outputs.watch(execution)
+        self.stores.watch(loop, self)
         self.agent.recover()
         self._closing |= dict.fromkeys(id for id in self.workshop.left() if id not in self.spool.held)
         self.shim.on_refusal = self._on_exit
@@ -108,6 +113,7 @@ class Work:
             self.writer.flush(self.spool)
         except AgentError as error:
             log.error("the last changes are not in the spool; they are found out again", extra={"error": str(error)})
+        self.stores.close()
         self.shim.close()
         self.writer.close()
 
@@ -123,6 +129,21 @@ class Work:
         """How much of the output the server has."""
         for execution, stream, seen in confirms:
             self.outputs.confirm(execution, stream, seen)
+        self._may_let_go = True
+        self.wake()
+
+    def on_ready(self, execution: int, files: int, bytes: int) -> None:
+        self.agent.on_ready(execution, files, bytes)
+
+    def on_sent(self, execution: int, files: int, bytes: int) -> None:
+        self.agent.on_sent(execution, files, bytes)
+
+    def on_no_transfer(self, execution: int, failure: Failure, reason: str) -> None:
+        self.agent.on_no_transfer(execution, failure, reason)
+        self.on_idle(execution)
+
+    def on_idle(self, execution: int) -> None:
+        self._closing[execution] = None
         self._may_let_go = True
         self.wake()
 
@@ -164,6 +185,7 @@ class Work:
         try:
             if self.agent.over:
                 self.agent.report_ends()
+            self.agent.prepare_what_waits()
             self.agent.start_what_fits()
         except AgentError as error:  # what could not be started yet is written down all the same
             self._try_again(error)
@@ -188,10 +210,13 @@ class Work:
             self._may_let_go = False
             held, outputs = self.spool.held, self.outputs
             for id in [
-                id for id in self._closing if id not in held and (id not in outputs or outputs.is_confirmed(id))
+                id
+                for id in self._closing
+                if id not in held and id not in self.stores.underway and (id not in outputs or outputs.is_confirmed(id))
             ]:
                 del self._closing[id]
                 outputs.forget(id)
+                self.stores.let_go(id)
                 if self.workshop.remove(id, self._removed_aside):
                     self._swept.append(id)
         if self._swept:
@@ -226,6 +251,9 @@ class Work:
             check_room(folder)
         return self.workshop.command(execution, self.spool.given[execution].texts, self.agent.concurrency)
 
+    def _texts(self, execution: int) -> Mapping[str, Any]:
+        return self.spool.given[execution].texts or {}
+
     def _counts(self, execution: int) -> tuple[int, int] | None:
         return self.outputs.counts(execution) if execution in self.outputs else (0, 0)
 
@@ -257,7 +285,7 @@ class _Shim(ShimClient):
             super().start(execution, task)
         except Rejected as refusal:
             assert self._loop is not None and self.on_refusal is not None
-            self._loop.call_soon(self.on_refusal, Exit(execution, None, str(refusal), time.time()))
+            self._loop.call_soon(self.on_refusal, Exit(execution, None, str(refusal), time.time(), "command_failed"))
 
     def kill(self, execution: int, grace_s: float = GRACE_S, reason: str | None = None) -> None:
         try:

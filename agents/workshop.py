@@ -19,6 +19,7 @@ import shutil
 import stat
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -27,11 +28,10 @@ from scitq.agents.shim_client import Command
 from scitq.errors import AgentError, DiskFull, Rejected
 
 FOLDERS: Final = ("input", "output", "resource", "temp")
+HAS_ALL: Final = ".has-all"
+"""Beside these: all that was to be fetched for the command is here, since the boot that it names."""
 NOT_YET: Final = {
     "container": "run containers",
-    "input": "fetch inputs",
-    "resource": "fetch resources",
-    "output": "send outputs anywhere",
 }
 LEAST_FREE_BYTES: Final = 1024 * 1024
 _PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -67,6 +67,15 @@ class Workshop:
         Rejected, with a sentence, when the task cannot be run here; AgentError when it cannot for now.
         """
         argv = words(texts)
+        folder = self.folder(execution)
+        env = {**self._environ, "CPU": str(max(1, self._cores // max(concurrency, 1)))}
+        for name in FOLDERS:
+            env[name.upper()] = f"{folder}/{name}"
+        env["TMPDIR"] = f"{folder}/temp"
+        return Command(argv, folder, env)
+
+    def folder(self, execution: int) -> str:
+        """Its working folder, made if it is not there."""
         folder = f"{self.base}/{execution}"
         try:
             self._make(folder)
@@ -74,11 +83,7 @@ class Workshop:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise DiskFull(f"no space is left for the working folder {folder}: {error.strerror}") from error
             raise AgentError(f"the working folder {folder} cannot be made: {error.strerror}") from error
-        env = {**self._environ, "CPU": str(max(1, self._cores // max(concurrency, 1)))}
-        for name in FOLDERS:
-            env[name.upper()] = f"{folder}/{name}"
-        env["TMPDIR"] = f"{folder}/temp"
-        return Command(argv, folder, env)
+        return folder
 
     def _make(self, folder: str) -> None:
         try:
@@ -107,6 +112,8 @@ class Workshop:
         """Remove its folder: at once if nothing is in it; else aside, for that may take long, and then it is told."""
         folder = f"{self.base}/{execution}"
         try:
+            with suppress(FileNotFoundError):
+                os.unlink(f"{folder}/{HAS_ALL}")
             for name in FOLDERS:
                 os.rmdir(f"{folder}/{name}")
             os.rmdir(folder)

@@ -63,11 +63,11 @@ async def test_commands_run_and_how_they_end_is_told(tmp_path: Path) -> None:
         own = f"{one.works}/1"
         assert gateway.has(1).decode().splitlines()[1:] == [own] and gateway.has(1, 2) == b"to err\n"
         assert gateway.ends[1] == Succeeded(1, len(gateway.has(1)), 7)
-        assert gateway.ends[2] == Failed(2, 7)
-        assert gateway.ends[3] == Failed(
-            3, 127, "the command could not be started: no such command: no-such-command", 0, len(gateway.has(3, 2))
-        )
-        assert gateway.ends[4] == Failed(4, None, "the command cannot be split into words: no closing quotation")
+        assert gateway.ends[2] == Failed(2, 7, failure="command_failed")
+        no_such = "the command could not be started: no such command: no-such-command"
+        assert gateway.ends[3] == Failed(3, 127, no_such, 0, len(gateway.has(3, 2)), "command_failed")
+        unsplit = "the command cannot be split into words: no closing quotation"
+        assert gateway.ends[4] == Failed(4, None, unsplit, failure="command_failed")
         assert isinstance(gateway.ends[5], Failed) and "cannot run containers yet" in str(gateway.ends[5].reason)
         assert isinstance(gateway.ends[6], Succeeded) and gateway.has(7) == b"$HOME ; exit 3\n"
         assert gateway.started.keys() == {1, 2, 6, 7} and all(gateway.started.values())
@@ -340,7 +340,9 @@ async def test_commands_are_held_stopped_and_killed_with_all_they_started(tmp_pa
         await gateway.say(Signal(1, "pause"), Signal(2, 15), Signal(3, 9), Cancel(4))
         await gateway.until(lambda: state() == "T")
         await gateway.until(lambda: len(gateway.ends) == 2)
-        assert gateway.ends[2] == Failed(2, 4, None, 14, 0) and gateway.ends[3] == Failed(3, -9, None, 6, 0)
+        assert gateway.ends[2] == Failed(2, 4, None, 14, 0, "command_failed") and gateway.ends[3] == Failed(
+            3, -9, None, 6, 0, "command_failed"
+        )
         await gateway.say(Signal(1, "resume"))
         await gateway.until(lambda: state() == "S")
         await gateway.say(Signal(1, "pause"))

@@ -10,7 +10,7 @@ import pytest
 
 from scitq.agents.core import MOST_AT_ONCE, Agent, Exit
 from scitq.agents.spool import Entry, Reported, Spool
-from scitq.domain.execution import Failed, Refused, Started, Succeeded
+from scitq.domain.execution import Failed, Gone, Refused, Started, Succeeded
 from scitq.domain.messages import (
     Applied,
     Assign,
@@ -217,7 +217,7 @@ def test_a_paused_agent_starts_nothing_and_ends_what_runs_as_usual(machine: Mach
     agent.start_what_fits()
     machine.exit(1, 3)
     agent.on_exit(Exit(1, 3))
-    assert machine.did == ["start 1"] and sent(agent) == (Started(1, 1001), Failed(1, 3))
+    assert machine.did == ["start 1"] and sent(agent) == (Started(1, 1001), Failed(1, 3, failure="command_failed"))
 
 
 def test_what_is_taken_back_is_killed_and_a_late_copy_of_its_assignment_starts_nothing(machine: Machine) -> None:
@@ -230,7 +230,8 @@ def test_what_is_taken_back_is_killed_and_a_late_copy_of_its_assignment_starts_n
     agent.start_what_fits()
     assert machine.did == ["start 1", "kill 1"] and agent.spool.held == {}
     over = Refused(1, "it is over here")
-    assert sent(agent) == (Started(1, 1001), over), "how it ended interests nobody any more; that it did is said"
+    ended = (Started(1, 1001), Gone(1, 11), over)
+    assert sent(agent) == ended, "how it ended interests nobody any more; that it did is said"
 
 
 def test_what_is_taken_back_before_it_comes_is_never_started(machine: Machine) -> None:
@@ -333,7 +334,7 @@ def test_an_end_without_a_code_is_a_failure_with_its_reason(machine: Machine) ->
     agent = running_many(machine, 1)
     sent(agent)
     agent.on_exit(Exit(1, None, "its return code is lost"))
-    assert sent(agent) == (Failed(1, None, "its return code is lost"),)
+    assert sent(agent) == (Failed(1, None, "its return code is lost", failure="agent_error"),)
 
 
 def test_what_was_never_started_is_not_said_to_have_been(machine: Machine) -> None:
@@ -343,7 +344,7 @@ def test_what_was_never_started_is_not_said_to_have_been(machine: Machine) -> No
     agent.start_what_fits()
     agent.on_exit(Exit(1, 127, "no such command"))
     agent.on_exit(Exit(2, 0))
-    assert sent(agent) == (Failed(1, 127, "no such command"), Started(2), Succeeded(2))
+    assert sent(agent) == (Failed(1, 127, "no such command", failure="command_failed"), Started(2), Succeeded(2))
 
 
 def test_an_end_is_reported_when_all_that_was_printed_is_known_and_the_place_is_free_before(machine: Machine) -> None:
@@ -389,7 +390,12 @@ def test_what_ended_while_the_agent_was_away_is_reported(machine: Machine) -> No
     running_many(machine, 2)
     machine.exit(1, 0)
     machine.exit(2, 7)
-    assert sent(welcomed(machine)) == (Started(1, 1001), Started(2, 1002), Succeeded(1), Failed(2, 7))
+    assert sent(welcomed(machine)) == (
+        Started(1, 1001),
+        Started(2, 1002),
+        Succeeded(1),
+        Failed(2, 7, failure="command_failed"),
+    )
 
 
 def test_what_was_cut_off_by_a_reboot_is_given_back(machine: Machine) -> None:
@@ -453,7 +459,7 @@ def test_a_crash_at_any_point_starts_nothing_twice_and_loses_no_result(at: int) 
     for entry in machine.entries:
         if isinstance(entry, Reported) and not isinstance(entry.report, Started):
             ends.setdefault(entry.report.execution, entry.report)  # what is said of it later is history
-    assert (ends[1], ends[2]) == (Succeeded(1), Failed(2, 4))
+    assert (ends[1], ends[2]) == (Succeeded(1), Failed(2, 4, failure="command_failed"))
     again = machine.agent()
     assert again.spool.held == {} and not machine.runs
 
@@ -469,7 +475,7 @@ def test_an_end_without_a_code_while_the_agent_was_away_is_a_failure(machine: Ma
     running_many(machine, 1)
     machine.runs.clear()
     machine.ended[1], machine.reasons[1] = None, "the shim was killed"
-    assert sent(welcomed(machine)) == (Started(1, 1001), Failed(1, None, "the shim was killed"))
+    assert sent(welcomed(machine)) == (Started(1, 1001), Failed(1, None, "the shim was killed", failure="agent_error"))
 
 
 def test_what_is_held_still_goes_on_after_a_restart_until_the_engine_says_otherwise(machine: Machine) -> None:

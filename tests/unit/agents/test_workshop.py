@@ -53,9 +53,6 @@ def test_a_command_is_split_and_no_shell_reads_it(command: str, argv: list[str])
         ({"command": "a 'b"}, "cannot be split into words: no closing quotation"),
         ({"command": "a \\"}, "cannot be split into words: no escaped character"),
         ({"command": "a", "container": "alpine"}, "cannot run containers yet"),
-        ({"command": "a", "input": "ftp://x"}, "cannot fetch inputs yet"),
-        ({"command": "a", "resource": "ftp://x"}, "cannot fetch resources yet"),
-        ({"command": "a", "output": "s3://x"}, "cannot send outputs anywhere yet"),
     ],
 )
 def test_what_cannot_be_run_is_refused_in_words(workshop: Workshop, texts: dict[str, Any] | None, why: str) -> None:
