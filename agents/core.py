@@ -8,8 +8,8 @@ execution has printed in all; outputs are stored when the engine gives leave, so
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple, Protocol
 
 from scitq.agents.spool import Spool
 from scitq.domain.execution import (
@@ -77,7 +77,7 @@ class Shim(Protocol):
 class Stores(Protocol):
     """Where inputs come from and outputs go to. What is done is told later: `on_ready`, `on_sent`, `on_no_transfer`."""
 
-    def fetches(self, texts: Mapping[str, Any] | None) -> bool:
+    def fetches(self, execution: int) -> bool:
         """Whether anything must come before the command can start."""
 
     def sends(self, execution: int) -> bool:
@@ -97,7 +97,7 @@ class Stores(Protocol):
 class NoStores:
     """For an agent that moves nothing."""
 
-    def fetches(self, texts: Mapping[str, Any] | None) -> bool:
+    def fetches(self, execution: int) -> bool:
         return False
 
     def sends(self, execution: int) -> bool:
@@ -137,7 +137,7 @@ class Agent:
     ) -> None:
         self.incarnation, self.spool, self._shim, self._counts = incarnation, spool, shim, counts
         self._stores: Stores = stores or NoStores()
-        self.gives_leave = False  # whether this server says when outputs may be stored
+        self.gives_leave = True  # whether the server says when outputs may be stored: an older one does not
         self.sending: set[int] = set()  # exited, and their outputs are on the way
         self._preparing: set[int] = set()
         self._doubtful: set[int] = set()  # ready in an earlier life: perhaps what they need is gone since
@@ -196,6 +196,7 @@ class Agent:
                 self.worker, self.must_say_hello, self.refused = message.worker, False, None
                 self.log = message.log or self.log
                 self.gives_leave = message.gives_leave
+                self._send_unasked()
                 self.spool.confirm(message.applied)
                 self.to_send = self.spool.floor
             case Unwelcome():
@@ -255,7 +256,7 @@ class Agent:
                 continue
             if id not in self._preparing and id not in self._starting:
                 if status == "pending":
-                    if not self._stores.fetches(self.spool.given[id].texts):
+                    if not self._stores.fetches(id):
                         continue
                     self.spool.report(Accepted(id))
                 self._preparing.add(id)
@@ -292,6 +293,11 @@ class Agent:
         else:
             why = "; and ".join(filter(None, (exited.reason, reason))) or None
             self.spool.report(Failed(execution, exited.return_code, why, *counts, exited.failure or failure, used))
+
+    def _send_unasked(self) -> None:
+        """To a server that never gives leave."""
+        for execution in [] if self.gives_leave else list(self.spool.exited):
+            self._send(execution)
 
     def _send(self, execution: int) -> None:
         if self.spool.held.get(execution) == "exited" and execution not in self.sending:
@@ -377,8 +383,7 @@ class Agent:
             self._begun(execution, 0)  # should it not be known yet
         if self.spool.held[execution] == "running" and self._stores.sends(execution):
             self.spool.report(Exited(execution, end.code, end.reason, *counts, failure, end.used))
-            if not self.gives_leave:
-                self._send(execution)
+            self._send_unasked()
         elif end.code == 0:
             self.spool.report(Succeeded(execution, *counts, end.used))
         else:

@@ -74,8 +74,9 @@ class Transfers:
 
     # The core's Stores ---------------------------------------------------------------------------------------------
 
-    def fetches(self, texts: Mapping[str, Any] | None) -> bool:
-        return bool(texts and (texts.get("input") or texts.get("resource")))
+    def fetches(self, execution: int) -> bool:
+        texts = self._texts(execution)
+        return bool(texts.get("input") or texts.get("resource"))
 
     def sends(self, execution: int) -> bool:
         return bool(self._texts(execution).get("output")) and _has_any(f"{self._folder(execution)}/output")

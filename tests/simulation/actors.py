@@ -30,6 +30,7 @@ from scitq.handlers.engine import Engine
 from scitq.handlers.ports import Post
 from scitq.projections.memory import MemoryProjector
 from tests.simulation.kernel import SECOND, Mailbox, Process
+from tests.simulation.stores import Transferred
 from tests.simulation.world import Host, SimBus, SimClock, SimJournal, World
 
 BATCHES = ("Default", "b", "c")
@@ -115,8 +116,9 @@ class AgentActor(Actor):
         host, kernel = self.host, self.world.kernel
         host.process = self.process
         host.mailbox = mailbox = Mailbox(kernel)
+        host.stores.begin()
         self.world.broker.agents[host.incarnation] = mailbox
-        agent = Agent(host.incarnation, Spool.reopen(host.entries, host.write), host)
+        agent = Agent(host.incarnation, Spool.reopen(host.entries, host.write), host, stores=host.stores)
         recovered = False
         next_beat = next_resend = next_hello = 0
         while True:
@@ -126,6 +128,7 @@ class AgentActor(Actor):
                     recovered = True
                 while mailbox.messages:
                     self._handle(agent, mailbox.messages.popleft())
+                agent.prepare_what_waits()
                 agent.start_what_fits()
             except OSError:
                 kernel.say(self.name, "has a full disk")
@@ -164,6 +167,8 @@ class AgentActor(Actor):
     def _handle(self, agent: Agent, message: Any) -> None:
         if isinstance(message, Post):
             agent.on_post(message.epoch, message.worker, message.incarnation, message.messages)
+        elif isinstance(message, Transferred):
+            message.tell(agent)
         else:
             agent.on_exit(message)
 

@@ -40,6 +40,12 @@ def epochs_never_go_back(run: Run) -> Finding:
         latest = epoch
 
 
+_GOES_ON = (
+    (ex.ExecutionAccepted | ex.ExecutionReady | ex.ExecutionStarted | ex.ExecutionExited)
+    | (ex.ExecutionSignalled | ex.ExecutionSignalDelivered)
+)  # fmt: skip
+
+
 def at_most_one_execution_is_current(run: Run) -> Finding:
     current: dict[int, int] = {}
     latest: dict[int, int] = {}
@@ -51,10 +57,10 @@ def at_most_one_execution_is_current(run: Run) -> Finding:
             if isinstance(event, ex.ExecutionRecovered) and latest.get(event.task) != event.execution:
                 yield f"event {recorded.position}: execution {event.execution} came back after another was assigned"
             current[event.task] = latest[event.task] = event.execution
-        elif isinstance(event, ex.ExecutionEvent):
+        elif isinstance(event, ex.ExecutionEvent) and not isinstance(event, ex.ExecutionGone):
             if current.get(event.task) != event.execution:
                 yield f"event {recorded.position}: execution {event.execution} of task {event.task} is not current"
-            if not isinstance(event, ex.ExecutionAccepted | ex.ExecutionStarted | ex.ExecutionSignalled):
+            if not isinstance(event, _GOES_ON):
                 current.pop(event.task, None)
 
 
@@ -115,6 +121,49 @@ def nothing_runs_that_the_log_does_not_give(run: Run) -> Finding:
                 yield f"{host.name} still runs execution {execution}"
 
 
+def outputs_are_stored_with_leave_only(run: Run) -> Finding:
+    """Nobody begins to store outputs before it is a fact that the command ended and that its worker may."""
+    since: dict[int, int] = {}
+    for recorded in run.log:
+        if isinstance(recorded.event, ex.ExecutionExited):
+            since.setdefault(recorded.event.execution, run.world.appended_at[recorded.position - 1])
+    for execution, at in run.world.sendings:
+        if execution not in since or at < since[execution]:
+            yield f"execution {execution} began to store its outputs at {at / SECOND:.1f} s without leave"
+
+
+def what_succeeded_has_stored_its_outputs(run: Run) -> Finding:
+    """An attempt that has outputs succeeds with their storing, and ran to its end before."""
+    exited: set[int] = set()
+    for recorded in run.log:
+        match recorded.event:
+            case ex.ExecutionExited(_, execution):
+                exited.add(execution)
+            case ex.ExecutionSucceeded(_, execution) if execution in exited and execution not in run.world.stored:
+                yield f"event {recorded.position}: the outputs of execution {execution} were never stored"
+            case _:
+                pass
+
+
+def what_was_taken_back_is_seen_to_be_gone(run: Run) -> Finding:
+    """Of an attempt that ran and was taken back it may be said that nothing of it runs: not before, and once."""
+    taken_back: set[int] = set()
+    for recorded in run.log:
+        match recorded.event:
+            case (
+                ex.ExecutionCancelled(_, execution) | ex.ExecutionLost(_, execution) | ex.ExecutionFailed(_, execution)
+            ):
+                taken_back.add(execution)
+            case ex.ExecutionGone(_, execution):
+                if execution not in taken_back or execution not in run.world.starts:
+                    yield f"event {recorded.position}: execution {execution} was not taken back, or never ran"
+                if any(execution in host.running() for host in run.hosts_there()):
+                    yield f"event {recorded.position}: execution {execution} still runs"
+                taken_back.discard(execution)
+            case _:
+                pass
+
+
 def nothing_times_out_early(run: Run) -> Finding:
     """What is ended for taking too long did physically run for longer than its task allows."""
     limit: dict[int, int | None] = {}
@@ -172,7 +221,8 @@ def retries_are_spent_on_failures_only(run: Run) -> Finding:
                 retried = following is not None and isinstance(following.event, tasks.TaskRetried)
                 if left.get(event.task, 0) > 0 and not retried:
                     yield f"event {recorded.position}: task {event.task} failed with retries left and was not queued"
-                if event.return_code is None and event.reason is not None and "more than" not in event.reason:
+                blameless = event.return_code is None and event.failure not in ("download_failed", "run_timeout")
+                if blameless and event.reason is not None:
                     yield f"event {recorded.position}: a retry was spent on: {event.reason}"
             case _:
                 pass
@@ -189,7 +239,7 @@ def workers_hold_no_more_than_they_may(run: Run) -> Finding:
                 yield f"event {recorded.position}: worker {event.worker} takes no work"
             elif event.batch not in worker.batches:
                 yield f"event {recorded.position}: worker {event.worker} does not serve batch {event.batch}"
-            elif len(state.active[event.worker]) >= worker.concurrency + worker.prefetch:
+            elif state.load(worker) >= worker.concurrency + worker.prefetch:
                 yield f"event {recorded.position}: worker {event.worker} is full"
             if state.batch(event.batch).stopped:
                 yield f"event {recorded.position}: batch {event.batch} is stopped"
@@ -285,6 +335,9 @@ INVARIANTS: dict[str, Callable[[Any], Finding]] = {
         agents_are_told_what_to_run,
         nothing_runs_that_the_log_does_not_give,
         nothing_times_out_early,
+        outputs_are_stored_with_leave_only,
+        what_succeeded_has_stored_its_outputs,
+        what_was_taken_back_is_seen_to_be_gone,
         requirements_come_first,
         retries_are_spent_on_failures_only,
         workers_hold_no_more_than_they_may,

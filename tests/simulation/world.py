@@ -20,6 +20,7 @@ from scitq.handlers.ports import Delivery, Post
 from scitq.handlers.turn import Input
 from tests.simulation.kernel import SECOND, Kernel, Killed, Mailbox, Process, sleep
 from tests.simulation.memory_journal import MemoryJournal
+from tests.simulation.stores import SimStores
 
 EPOCH_START = 1_800_000_000 * SECOND
 
@@ -66,6 +67,8 @@ class World:
         self.starts: dict[int, int] = {}  # execution: how often it physically started
         self.started_at: dict[int, int] = {}
         self.codes: dict[int, int] = {}  # execution: how it physically ended
+        self.sendings: list[tuple[int, int]] = []  # executions whose outputs began to be stored, and when
+        self.stored: dict[int, list[int]] = {}  # execution: when its outputs were physically stored
         self.cut: set[str] = set()  # who is cut off from the broker and the store
         self._decoded: list[wire.Recorded] = []
 
@@ -291,6 +294,10 @@ class Host:
     _marked: set[int] = field(default_factory=set)
     _running: dict[int, int] = field(default_factory=dict)
     _exits: dict[int, int] = field(default_factory=dict)
+    stores: SimStores = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.stores = SimStores(self)
 
     def write(self, entry: Entry) -> None:
         """The spool's disk: full, or the machine dies just before or just after."""
@@ -336,6 +343,8 @@ class Host:
         self.paused.pop(execution, None)
         if self._running.pop(execution, None) is not None:
             self._exits[execution] = -9
+            if self.mailbox is not None:
+                self.mailbox.put(Exit(execution, -9))
 
     def signal(self, execution: int, signal: int | str) -> None:
         if execution not in self._running:
