@@ -5,7 +5,7 @@ library, listens on a socket in a private folder, and ends by itself when nothin
 while. Lines of JSON go both ways:
 
     {"do": "start", "execution": 5, "argv": […], "cwd", "env", "uid", "gid"}       {"started": 5, "pid", "ticks"}
-    {"do": "kill", "execution": 5, "grace_s": 0.5, "reason": null}         {"end": 5, "code", "reason", "at", "used"}
+    {"do": "kill", "execution": 5, "grace_s": 0.5, "reason", "failure"}   {"end": 5, "code", "reason", "at", "used", …}
     {"do": "signal", "execution": 5, "signal": 19}                                 {"signalled": 5, "signal", "sent"}
     {"do": "hello"}                                                                {"hello": 1, "running", "ended"}
     {"do": "forget", "executions": […]}   {"do": "leave"}: end as soon as nothing runs       {"trouble": "…"}
@@ -146,7 +146,7 @@ class Shim:
                 case "start":
                     self.runs.start(asked["execution"], asked)
                 case "kill":
-                    self.runs.kill(asked["execution"], asked["grace_s"], asked.get("reason"))
+                    self.runs.kill(asked["execution"], asked["grace_s"], asked.get("reason"), asked.get("failure"))
                 case "signal":
                     execution, number = asked["execution"], asked["signal"]
                     sent = self.runs.signal(execution, number)

@@ -18,6 +18,7 @@ from typing import Any, Final
 from scitq.agents.core import Exit
 from scitq.agents.shim_link import Begun, Link, encode, find, find_or_start
 from scitq.agents.usage_processes import Used
+from scitq.domain.execution import Failure
 from scitq.errors import ShimUnavailable
 
 log = logging.getLogger(__name__)
@@ -77,6 +78,7 @@ class ShimClient:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._on_exit: Callable[[Exit], None] = self._news.append
         self._on_start: Callable[[int, int], None] | None = None
+        self._on_signalled: Callable[[int, int], None] | None = None
         self._writing = False
         self._link = find(self.folder)
         if self._link is None and any(self.runs.iterdir()):
@@ -109,12 +111,19 @@ class ShimClient:
         waiting, self._unsent = self._unsent, {}
         self._send(*[self._asked[execution] for execution in waiting if execution in self._asked])
 
-    def kill(self, execution: int, grace_s: float = GRACE_S, reason: str | None = None) -> None:
+    def kill(
+        self,
+        execution: int,
+        grace_s: float = GRACE_S,
+        reason: str | None = None,
+        failure: Failure | None = None,
+    ) -> None:
         if execution in self._unsent:
             del self._unsent[execution]
             self._asked.pop(execution, None)
         elif self._lives(execution):
-            self._send(encode({"do": "kill", "execution": execution, "grace_s": grace_s, "reason": reason}))
+            why = {"reason": reason, "failure": failure}
+            self._send(encode({"do": "kill", "execution": execution, "grace_s": grace_s, **why}))
 
     def signal(self, execution: int, signal: int | str) -> None:
         """To the process group. The signal that kills is confirmed as a kill is: when nobody is left."""
@@ -176,9 +185,11 @@ class ShimClient:
         loop: asyncio.AbstractEventLoop,
         on_exit: Callable[[Exit], None],
         on_start: Callable[[int, int], None] | None = None,
+        on_signalled: Callable[[int, int], None] | None = None,
     ) -> None:
-        """From now on each end is told as it comes, in this loop; and each start, with the number of its process."""
-        self._loop, self._on_exit, self._on_start = loop, on_exit, on_start
+        """From now on each end is told as it comes, in this loop; each start, with the number of its process; and each
+        signal that has reached somebody."""
+        self._loop, self._on_exit, self._on_start, self._on_signalled = loop, on_exit, on_start, on_signalled
         for one in self._news:
             loop.call_soon(on_exit, one)
         self._news.clear()
@@ -291,11 +302,14 @@ class ShimClient:
             if execution not in self._ended:
                 if told.get("used"):  # not by a shim of the release before
                     self._used[execution] = Used(*told["used"])
-                one = self._ended[execution] = Exit(execution, told["code"], told["reason"], told["at"])
+                one = Exit(execution, told["code"], told["reason"], told["at"], told.get("failure"))
+                self._ended[execution] = one
                 self._on_exit(one)
         elif "signalled" in told:
             if not told["sent"]:
                 log.warning("a signal reached nobody", extra=told)
+            elif self._on_signalled is not None:
+                self._on_signalled(told["signalled"], told["signal"])
         elif "trouble" in told:
             log.error("the shim has trouble", extra={"trouble": told["trouble"]})
 

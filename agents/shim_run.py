@@ -28,6 +28,7 @@ class Run:
     kill_at: float | None = None  # when whatever is left is killed
     killed: bool = False
     reason: str | None = None  # why it was killed, if its code would say nothing
+    failure: str | None = None  # and the class of that
 
 
 def survivor(start: Told | None, out: str, seen: Iterable[processes.Seen]) -> tuple[processes.Seen, int] | None:

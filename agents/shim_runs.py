@@ -159,7 +159,7 @@ class Runs:
         run = self.running.get(execution)
         return run is not None and processes.send(run.pid, number, group=True)
 
-    def kill(self, execution: int, grace_s: float, reason: str | None = None) -> None:
+    def kill(self, execution: int, grace_s: float, reason: str | None = None, failure: str | None = None) -> None:
         """Ask everybody to end, and after the grace no longer ask; without any, never ask.
 
         A held process goes on first, so that it can end by itself.
@@ -169,8 +169,8 @@ class Runs:
         run = self.running.get(execution)
         if run is None:
             return
-        if not run.gone:
-            run.reason = run.reason or reason
+        if not run.gone and run.reason is None:
+            run.reason, run.failure = reason, failure
         due = time.monotonic() + grace_s
         if not run.killed:
             for member in self._members([run])[execution]:
@@ -224,10 +224,19 @@ class Runs:
     def _over(self, run: Run) -> None:
         del self.running[run.execution]
         lost = None if run.ours else "the shim was killed while it ran, and its return code is lost"
-        self._end(run.execution, None if run.reason else run.code, run.reason or lost, run.used)
+        self._end(run.execution, None if run.reason else run.code, run.reason or lost, run.used, run.failure)
 
-    def _end(self, execution: int, code: int | None, reason: str | None, used: Used | None = None) -> None:
+    def _end(
+        self,
+        execution: int,
+        code: int | None,
+        reason: str | None,
+        used: Used | None = None,
+        failure: str | None = None,
+    ) -> None:
         told = {"end": execution, "code": code, "reason": reason, "at": time.time(), "used": used}
+        if failure is not None:
+            told["failure"] = failure
         self.ended[execution] = told
         self._unsaved.append(told)
         self._tell(told)

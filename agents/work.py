@@ -14,8 +14,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from scitq.agents import processes
 from scitq.agents.core import Agent, Exit
+from scitq.agents.limits import Limits
 from scitq.agents.output import Outputs
 from scitq.agents.resources import Resources
 from scitq.agents.shim_client import GRACE_S, Command, ShimClient
@@ -59,7 +59,6 @@ class Work:
         self._closing: dict[int, None] = {}  # over here, and not for the server
         self._may_let_go = True
         self._swept: list[int] = []
-        self._limits: dict[int, asyncio.TimerHandle] = {}
         self._trouble = ""
 
     def begin(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -73,9 +72,10 @@ class Work:
         self.agent.recover()
         self._closing |= dict.fromkeys(id for id in self.workshop.left() if id not in self.spool.held)
         self.shim.on_refusal = self._on_exit
-        self.shim.watch(loop, self._on_exit, self._on_start)
+        self.shim.watch(loop, self._on_exit, self._on_start, self._on_signalled)
+        self.limits = Limits(loop, self.shim, self._texts)
         for execution in self.shim.running():
-            self._limit(execution)
+            self.limits.watch(execution)
         self.end_strays()
         self.turn()
 
@@ -107,8 +107,7 @@ class Work:
 
     def close(self) -> None:
         """Leave everything to the shim and to the next life."""
-        for timer in self._limits.values():
-            timer.cancel()
+        self.limits.close()
         try:
             self.writer.flush(self.spool)
         except AgentError as error:
@@ -151,13 +150,15 @@ class Work:
         if execution not in self.outputs:
             self.outputs.watch(execution, self._loop.time() + FIRST_LOOK_S)
         self.agent.on_start(execution, pid)
-        self._limit(execution)
+        self.limits.watch(execution)
+        self.wake()
+
+    def _on_signalled(self, execution: int, signal: int) -> None:
+        self.agent.on_signalled(execution, signal)
         self.wake()
 
     def _on_exit(self, end: Exit) -> None:
-        limit = self._limits.pop(end.execution, None)
-        if limit is not None:
-            limit.cancel()
+        self.limits.over(end.execution)
         self._is_over(end)
         if end.execution not in self.spool.held:  # it was taken back: what it printed interests nobody
             self.outputs.forget(end.execution)
@@ -252,25 +253,11 @@ class Work:
         return self.workshop.command(execution, self.spool.given[execution].texts, self.agent.concurrency)
 
     def _texts(self, execution: int) -> Mapping[str, Any]:
-        return self.spool.given[execution].texts or {}
+        given = self.spool.given.get(execution)
+        return (given.texts if given is not None else None) or {}
 
     def _counts(self, execution: int) -> tuple[int, int] | None:
         return self.outputs.counts(execution) if execution in self.outputs else (0, 0)
-
-    # Time limits ---------------------------------------------------------------------------------------------------
-
-    def _limit(self, execution: int) -> None:
-        """See to it that it ends in time. When it started the shim knows, so that a restart gives it no more."""
-        given, since = self.spool.given.get(execution), self.shim.since(execution)
-        limit_s = (given.texts or {}).get("run_timeout_s") if given is not None else None
-        if since is None or not isinstance(limit_s, int | float) or execution in self._limits:
-            return
-        left_s = limit_s - (processes.now_in_ticks() - since) / processes.TICKS_A_SECOND
-        self._limits[execution] = self._loop.call_later(max(left_s, 0.0), self._end_late, execution, limit_s)
-
-    def _end_late(self, execution: int, limit_s: float) -> None:
-        self.shim.kill(execution, GRACE_S, f"it ran longer than {limit_s:g} s, its run timeout")
-        self._limits[execution] = self._loop.call_later(5 * AGAIN_S, self._end_late, execution, limit_s)
 
 
 class _Shim(ShimClient):
@@ -287,9 +274,15 @@ class _Shim(ShimClient):
             assert self._loop is not None and self.on_refusal is not None
             self._loop.call_soon(self.on_refusal, Exit(execution, None, str(refusal), time.time(), "command_failed"))
 
-    def kill(self, execution: int, grace_s: float = GRACE_S, reason: str | None = None) -> None:
+    def kill(
+        self,
+        execution: int,
+        grace_s: float = GRACE_S,
+        reason: str | None = None,
+        failure: Failure | None = None,
+    ) -> None:
         try:
-            super().kill(execution, grace_s, reason)
+            super().kill(execution, grace_s, reason, failure)
         except ShimUnavailable as error:  # it is said again, by the next heartbeat or by the limit's timer
             log.error("a command could not be ended; it is tried again", extra={"error": str(error)})
 
