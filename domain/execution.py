@@ -14,12 +14,40 @@ task's current one is history, and changes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal, assert_never, get_args
 
+from scitq.domain.execution_events import USED as USED
+from scitq.domain.execution_events import ExecutionAccepted as ExecutionAccepted
+from scitq.domain.execution_events import ExecutionAssigned as ExecutionAssigned
+from scitq.domain.execution_events import ExecutionCancelled as ExecutionCancelled
+from scitq.domain.execution_events import ExecutionEvent as ExecutionEvent
+from scitq.domain.execution_events import ExecutionExited as ExecutionExited
+from scitq.domain.execution_events import ExecutionFailed as ExecutionFailed
+from scitq.domain.execution_events import ExecutionGone as ExecutionGone
+from scitq.domain.execution_events import ExecutionLost as ExecutionLost
+from scitq.domain.execution_events import ExecutionReady as ExecutionReady
+from scitq.domain.execution_events import ExecutionRecovered as ExecutionRecovered
+from scitq.domain.execution_events import ExecutionRefused as ExecutionRefused
+from scitq.domain.execution_events import ExecutionSignalDelivered as ExecutionSignalDelivered
+from scitq.domain.execution_events import ExecutionSignalled as ExecutionSignalled
+from scitq.domain.execution_events import ExecutionStarted as ExecutionStarted
+from scitq.domain.execution_events import ExecutionSucceeded as ExecutionSucceeded
+from scitq.domain.execution_events import Failure as Failure
+from scitq.domain.execution_events import Step as Step
+from scitq.domain.execution_events import Used as Used
+from scitq.domain.reports import Accepted as Accepted
+from scitq.domain.reports import Delivered as Delivered
+from scitq.domain.reports import Exited as Exited
+from scitq.domain.reports import Failed as Failed
+from scitq.domain.reports import Gone as Gone
+from scitq.domain.reports import Ready as Ready
+from scitq.domain.reports import Refused as Refused
+from scitq.domain.reports import Report as Report
+from scitq.domain.reports import Started as Started
+from scitq.domain.reports import Succeeded as Succeeded
+
 Status = Literal["pending", "accepted", "running", "succeeded", "failed", "cancelled", "refused", "lost"]
-Step = Literal["pending", "accepted", "ready", "running", "uploading"]
 LIVE: Final = frozenset(get_args(Step))
 TASK_STAGE: Final[dict[str, Literal["assigned", "accepted", "running"]]] = {
     "pending": "assigned",
@@ -34,183 +62,6 @@ STATUS: Final[dict[str, Status]] = {
     "uploading": "running",
 }
 """What people see of a status or step: one of the words that have always been there."""
-
-Failure = Literal[
-    "command_failed",
-    "out_of_memory",
-    "run_timeout",
-    "silence_timeout",
-    "download_timeout",
-    "download_failed",
-    "upload_failed",
-    "image_failed",
-    "worker_lost",
-    "evicted",
-    "agent_error",
-]
-"""Why an attempt ended badly, as a word that programs can read. None where an older release did not say."""
-
-Used = Mapping[str, float]
-"""What an attempt used and moved, in all; `USED` has the names. What could not be measured is left out."""
-USED: Final = (
-    "cpu_s",
-    "memory_bytes",  # at its peak
-    "read_bytes",
-    "written_bytes",
-    "output_files",
-    "output_bytes",
-)
-
-# Events -------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class ExecutionAssigned:
-    """A task was given to a worker, as one of that batch."""
-
-    task: int
-    execution: int
-    worker: int
-    batch: str = "Default"
-
-
-@dataclass(frozen=True, slots=True)
-class ExecutionAccepted:
-    """The worker has the task and prepares it: its inputs are being fetched."""
-
-    task: int
-    execution: int
-
-
-@dataclass(frozen=True, slots=True)
-class ExecutionReady:
-    """All that the command needs is there; so much was fetched for it. It waits for a slot."""
-
-    task: int
-    execution: int
-    files: int = 0
-    bytes: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class ExecutionStarted:
-    """The command runs. `image`: the digest of the container's image, by which it can be run again."""
-
-    task: int
-    execution: int
-    pid: int = 0
-    image: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ExecutionExited:
-    """The command ended, well or badly, and its slot is free. Its outputs are sent: the attempt ends with that."""
-
-    task: int
-    execution: int
-    return_code: int | None = None
-    reason: str | None = None
-    stdout_bytes: int = 0
-    stderr_bytes: int = 0
-    failure: Failure | None = None
-    used: Used | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ExecutionSucceeded:
-    """The command ended with return code 0, and with it the task. The counts say how much output there is in all."""
-
-    task: int
-    execution: int
-    return_code: int = 0
-    stdout_bytes: int = 0
-    stderr_bytes: int = 0
-    used: Used | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ExecutionFailed:
-    """The attempt ended badly: `return_code` of the command, or none and the reason why it has none."""
-
-    task: int
-    execution: int
-    return_code: int | None = None
-    reason: str | None = None
-    stdout_bytes: int = 0
-    stderr_bytes: int = 0
-    failure: Failure | None = None
-    used: Used | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ExecutionCancelled:
-    """The engine took the attempt back; the worker is told to end it."""
-
-    task: int
-    execution: int
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class ExecutionRefused:
-    """The worker gave the attempt back, through no fault of the task: no retry is spent."""
-
-    task: int
-    execution: int
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class ExecutionLost:
-    """The worker can no longer be expected to finish the attempt: no retry is spent. `evicted`: its machine was taken
-    from us."""
-
-    task: int
-    execution: int
-    reason: str
-    evicted: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class ExecutionRecovered:
-    """The worker of a lost attempt came back before anybody else had the task: it goes on as `status`."""
-
-    task: int
-    execution: int
-    status: Step
-
-
-@dataclass(frozen=True, slots=True)
-class ExecutionSignalled:
-    """Somebody asked for a signal to be sent to the running command."""
-
-    task: int
-    execution: int
-    signal: int
-
-
-@dataclass(frozen=True, slots=True)
-class ExecutionSignalDelivered:
-    """The signal that was asked for has reached the command's processes. What they make of it is theirs."""
-
-    task: int
-    execution: int
-    signal: int
-
-
-@dataclass(frozen=True, slots=True)
-class ExecutionGone:
-    """Nothing runs any more of an attempt that was taken back: its worker has seen its last process end."""
-
-    task: int
-    execution: int
-
-
-ExecutionEvent = (
-    (ExecutionAssigned | ExecutionAccepted | ExecutionReady | ExecutionStarted | ExecutionExited)
-    | (ExecutionSucceeded | ExecutionFailed | ExecutionCancelled | ExecutionRefused | ExecutionLost)
-    | (ExecutionRecovered | ExecutionSignalled | ExecutionSignalDelivered | ExecutionGone)
-)
 
 # State --------------------------------------------------------------------------------------------------------
 
@@ -261,95 +112,7 @@ def evolve(execution: Execution | None, event: ExecutionEvent) -> Execution | No
             return _with(execution, _STATUS_AFTER[type(event)])
 
 
-# Commands: what a worker reports, and what the engine decides by itself -------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Accepted:
-    """A worker says: I have it and prepare it."""
-
-    execution: int
-
-
-@dataclass(frozen=True, slots=True)
-class Ready:
-    """A worker says: its inputs are here, and so much was fetched for them."""
-
-    execution: int
-    files: int = 0
-    bytes: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Started:
-    """A worker says: the command runs."""
-
-    execution: int
-    pid: int = 0
-    image: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Exited:
-    """A worker says: the command ended like this, and I wait for leave to send its outputs."""
-
-    execution: int
-    return_code: int | None = None
-    reason: str | None = None
-    stdout_bytes: int = 0
-    stderr_bytes: int = 0
-    failure: Failure | None = None
-    used: Used | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Succeeded:
-    """A worker says: the command ended with 0 and all of its output is sent."""
-
-    execution: int
-    stdout_bytes: int = 0
-    stderr_bytes: int = 0
-    used: Used | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Failed:
-    """A worker says: the command ended badly, or could not be started."""
-
-    execution: int
-    return_code: int | None = None
-    reason: str | None = None
-    stdout_bytes: int = 0
-    stderr_bytes: int = 0
-    failure: Failure | None = None
-    used: Used | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """A worker says: I give it back, the task is not to blame."""
-
-    execution: int
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Delivered:
-    """A worker says: the signal has reached the command."""
-
-    execution: int
-    signal: int
-
-
-@dataclass(frozen=True, slots=True)
-class Gone:
-    """A worker says: nothing runs any more of what was taken back. It was that task's."""
-
-    execution: int
-    task: int
-
-
-Report = Accepted | Ready | Started | Exited | Succeeded | Failed | Refused | Delivered | Gone
+# What the engine decides by itself -------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,14 +22,17 @@ _TASK: Final[shapes.Task] = {
     "task_id": 1, "name": "s1", "status": "running", "command": "gzip -9 s1.fastq", "creation_date": _THEN,
     "modification_date": _LATER, "status_date": _LATER, "batch": "samples", "input": None, "output": None,
     "container": None, "container_options": None, "resource": None, "required_task_ids": [], "retry": 1,
-    "download_timeout": None, "run_timeout": None, "use_cache": False, "priority": 0, "attempts": 1, "execution_id": 1,
-    "worker_id": 1, "blocked_by": [],
+    "download_timeout": None, "run_timeout": None, "silence_timeout": None, "use_cache": False, "priority": 0,
+    "attempts": 1, "execution_id": 1, "worker_id": 1, "blocked_by": [],
 }  # fmt: skip
 _EXECUTION: Final[shapes.Execution] = {
     "execution_id": 1, "worker_id": 1, "task_id": 1, "status": "running", "return_code": None, "pid": "4711",
     "creation_date": _THEN, "modification_date": _LATER, "output": "", "error": "", "output_files": None,
     "command": "gzip -9 s1.fastq", "freeze": None, "latest": True, "batch": "samples", "task_name": "s1",
     "reason": None, "started_date": _LATER, "ended_date": None, "stdout_bytes": None, "stderr_bytes": None,
+    "phase": "running", "failure": None, "ready_date": None, "exited_date": None, "gone_date": None,
+    "input_files": None, "input_bytes": None, "stored_files": None, "stored_bytes": None, "image": None, "cpu_s": None,
+    "memory_bytes": None, "read_bytes": None, "written_bytes": None,
 }  # fmt: skip
 _WORKER: Final[shapes.Worker] = {
     "worker_id": 1, "name": "node1", "hostname": "node1.lab", "status": "running", "concurrency": 4, "prefetch": 0,

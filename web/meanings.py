@@ -33,6 +33,7 @@ FIELDS: Final[Mapping[str, str]] = {
     "retry": "how often it is tried again when it fails",
     "download_timeout": "seconds that fetching its inputs may take",
     "run_timeout": "seconds that it may run",
+    "silence_timeout": "seconds that it may print nothing",
     "use_cache": "take the result of the same task before it",
     "priority": "those with a higher number run first, within a batch",
     "tasks": "the tasks, in order",

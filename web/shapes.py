@@ -16,7 +16,7 @@ from typing_extensions import TypedDict
 from scitq.domain import execution as ex
 from scitq.projections import batches as batch_views
 from scitq.projections import tasks as task_views
-from scitq.projections.executions import Attempt
+from scitq.projections.executions import Attempt, Phase
 from scitq.projections.standing import Status
 from scitq.projections.workers import Loaded
 from scitq.projections.workers import Status as WorkerStatus
@@ -55,6 +55,7 @@ class Task(TypedDict):
     retry: int
     download_timeout: int | None
     run_timeout: int | None
+    silence_timeout: int | None
     use_cache: bool
     priority: int
     attempts: int
@@ -85,6 +86,20 @@ class Execution(TypedDict):
     ended_date: Date | None
     stdout_bytes: int | None
     stderr_bytes: int | None
+    phase: Phase
+    failure: ex.Failure | None
+    ready_date: Date | None
+    exited_date: Date | None
+    gone_date: Date | None
+    input_files: int | None
+    input_bytes: int | None
+    stored_files: int | None
+    stored_bytes: int | None
+    image: str | None
+    cpu_s: float | None
+    memory_bytes: int | None
+    read_bytes: int | None
+    written_bytes: int | None
 
 
 class HeldExecution(Execution):
@@ -177,6 +192,7 @@ def task(row: task_views.Task) -> Task:
         "retry": row.retry,
         "download_timeout": row.download_timeout_s,
         "run_timeout": row.run_timeout_s,
+        "silence_timeout": row.silence_timeout_s,
         "use_cache": row.use_cache,
         "priority": row.priority,
         "attempts": row.attempts,
@@ -214,6 +230,20 @@ def execution(attempt: Attempt, output: str | None = None, error: str | None = N
         "ended_date": date(row.ended_at),
         "stdout_bytes": row.stdout_bytes,
         "stderr_bytes": row.stderr_bytes,
+        "phase": row.phase,
+        "failure": row.failure,
+        "ready_date": date(row.ready_at),
+        "exited_date": date(row.exited_at),
+        "gone_date": date(row.gone_at),
+        "input_files": row.input_files,
+        "input_bytes": row.input_bytes,
+        "stored_files": row.output_files,
+        "stored_bytes": row.output_bytes,
+        "image": row.image,
+        "cpu_s": row.cpu_s,
+        "memory_bytes": row.memory_bytes,
+        "read_bytes": row.read_bytes,
+        "written_bytes": row.written_bytes,
     }
 
 

@@ -23,6 +23,7 @@ from scitq.web.forms import whole
 OURS: Final[Mapping[str, str]] = {
     "download_timeout": "download_timeout_s",
     "run_timeout": "run_timeout_s",
+    "silence_timeout": "silence_timeout_s",
     "required_task_ids": "requires",
 }
 """What is named otherwise inside."""
@@ -58,6 +59,7 @@ class NewTask(TypedDict, total=False):
     retry: Retry
     download_timeout: Seconds
     run_timeout: Seconds
+    silence_timeout: Seconds
     use_cache: Flag
     priority: Priority
 
@@ -85,6 +87,7 @@ class Changes(TypedDict, total=False):
     retry: Retry
     download_timeout: Seconds
     run_timeout: Seconds
+    silence_timeout: Seconds
     use_cache: Flag
     priority: Priority
 

@@ -49,6 +49,9 @@ def launch(
     requirements: Annotated[list[str] | None, _Needs] = None,
     retry: Annotated[int | None, typer.Option(min=0, help="How often it is tried again when it fails.")] = None,
     run_timeout: Annotated[int | None, typer.Option(min=1, metavar="S", help="It may run for so long.")] = None,
+    silence_timeout: Annotated[
+        int | None, typer.Option(min=1, metavar="S", help="It may print nothing for so long.")
+    ] = None,
     download_timeout: Annotated[int | None, typer.Option(min=1, metavar="S", help="Fetching may take so long.")] = None,
     use_cache: Annotated[bool, typer.Option("--use-cache", help="Take the result of the same task before it.")] = False,
     priority: Annotated[int | None, typer.Option(help="Higher ones of a batch run first. [default: 0]")] = None,
@@ -86,6 +89,7 @@ def launch(
             retry=retry,
             download_timeout=download_timeout,
             run_timeout=run_timeout,
+            silence_timeout=silence_timeout,
             use_cache=use_cache or None,
             priority=priority,
         )

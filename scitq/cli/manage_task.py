@@ -18,6 +18,7 @@ COLUMNS = (
 )  # fmt: skip
 MORE = (
     "container", "container_options", "input", "output", "resource", "required_task_ids", "retry", "run_timeout",
+    "silence_timeout",
     "download_timeout", "priority", "attempts", "blocked_by",
 )  # fmt: skip
 
@@ -89,6 +90,7 @@ def task_update(
     retry: Annotated[int | None, typer.Option("--retry", min=0, help="Retries.")] = None,
     priority: Annotated[int | None, typer.Option("--priority", help="Its priority within the batch.")] = None,
     run_timeout: Annotated[int | None, typer.Option("--run-timeout", min=1, help="Seconds it may run.")] = None,
+    silence_timeout: Annotated[int | None, typer.Option("--silence-timeout", min=1, help="Seconds of silence.")] = None,
     download_timeout: Annotated[int | None, typer.Option("--download-timeout", min=1, help="Seconds to fetch.")] = None,
     json: AsJson = False,
 ) -> None:
@@ -97,7 +99,8 @@ def task_update(
         "name": new_name, "command": command, "status": status, "batch": batch, "container": docker,
         "container_options": option, "input": input, "output": output, "resource": resource,
         "required_task_ids": None if requirements is None else selecting.required(requirements), "retry": retry,
-        "priority": priority, "run_timeout": run_timeout, "download_timeout": download_timeout,
+        "priority": priority, "run_timeout": run_timeout, "silence_timeout": silence_timeout,
+        "download_timeout": download_timeout,
     }  # fmt: skip
     if all(value is None for value in changes.values()):
         raise typer.BadParameter("say what to change")

@@ -19,6 +19,7 @@ _NAMES: Final = {
     "requires": "required_task_ids",
     "download_timeout_s": "download_timeout",
     "run_timeout_s": "run_timeout",
+    "silence_timeout_s": "silence_timeout",
 }
 """What `scitq.domain.commands.TaskSpec` calls otherwise than the wire."""
 

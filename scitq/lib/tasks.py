@@ -70,6 +70,7 @@ class Tasks(Verbs, Generic[TaskT]):
         use_cache: bool | None = None,
         asynchronous: bool | None = None,
         priority: int | None = None,
+        silence_timeout: int | None = None,
     ) -> TaskT:
         """Submit a task. With `shell`, that shell (True: sh) runs the command; else its words are what is run."""
         task = portions.form(
@@ -78,7 +79,7 @@ class Tasks(Verbs, Generic[TaskT]):
                 container=container, container_options=container_options, resource=resource,
                 required_task_ids=None if required_task_ids is None else list(required_task_ids),
                 shell=shell, retry=retry, download_timeout=download_timeout, run_timeout=run_timeout,
-                use_cache=use_cache, priority=priority,
+                use_cache=use_cache, priority=priority, silence_timeout=silence_timeout,
             )
         )  # fmt: skip
         created: TaskT = await self._write("POST", "/tasks/", task, Task)
@@ -127,6 +128,7 @@ class Tasks(Verbs, Generic[TaskT]):
         use_cache: bool | None = None,
         asynchronous: bool | None = None,
         priority: int | None = None,
+        silence_timeout: int | None = None,
     ) -> TaskT:
         """Change a task. `status`: pending relaunches, resumes or releases it, paused pauses it."""
         changes = portions.form(
@@ -135,7 +137,7 @@ class Tasks(Verbs, Generic[TaskT]):
                 container=container, container_options=container_options, resource=resource,
                 required_task_ids=None if required_task_ids is None else list(required_task_ids),
                 retry=retry, download_timeout=download_timeout, run_timeout=run_timeout, use_cache=use_cache,
-                priority=priority,
+                priority=priority, silence_timeout=silence_timeout,
             )
         )  # fmt: skip
         changed: TaskT = await self._write("PUT", f"/tasks/{id_of(id)}", changes, Task)

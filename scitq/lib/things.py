@@ -51,6 +51,7 @@ class Task(Thing):
     retry: int
     download_timeout: int | None
     run_timeout: int | None
+    silence_timeout: int | None
     use_cache: bool
     priority: int
     attempts: int
@@ -83,6 +84,20 @@ class Execution(Thing):
     ended_date: datetime | None
     stdout_bytes: int | None
     stderr_bytes: int | None
+    phase: str
+    failure: str | None
+    ready_date: datetime | None
+    exited_date: datetime | None
+    gone_date: datetime | None
+    input_files: int | None
+    input_bytes: int | None
+    stored_files: int | None
+    stored_bytes: int | None
+    image: str | None
+    cpu_s: float | None
+    memory_bytes: int | None
+    read_bytes: int | None
+    written_bytes: int | None
 
 
 class Worker(Thing):
