@@ -20,7 +20,7 @@ from scitq.domain.state import Savepoint, State
 from scitq.domain.task import Task
 from scitq.domain.wire import Event, Recorded, encode
 from scitq.errors import Rejected
-from scitq.handlers import leases, requirements, retry, timeouts
+from scitq.handlers import leases, rebalance, requirements, retry, timeouts
 from scitq.handlers.actions import Action, OnExecution, OnTask
 from scitq.handlers.assign import assign
 from scitq.handlers.contacts import Contacts
@@ -287,11 +287,26 @@ class Overlay:
         self.on_behalf("engine")
         for ready in requirements.release(self.state):
             self.guarded("requirements.release", tasks.stream(ready.task), self.do, ready)
-        stuck: list[Task] = []
-        for task, worker in assign(self.state, self.state.dirty, self._may_hold_ahead):
-            command = tasks.AssignTask(self.state.last_execution + 1, worker)
-            if not self.guarded("assign", tasks.stream(task.id), self.do, OnTask(task.id, command)):
-                stuck.append(task)
+        changed = set(self.state.dirty)
+        stuck = self._assign()
+        for action in list(rebalance.take_back(self.state, changed, self._is_quick)):
+            stream = tasks.stream(self.state.executions[action.execution].task)
+            self.guarded("rebalance.take_back", stream, self.do, action)
+        stuck += self._assign()
         self.state.dirty.clear()
         for task in stuck:
             self.state.requeue(task)
+
+    def _assign(self) -> list[Task]:
+        """Give out what can be given out; those for which that went wrong."""
+        changed = set(self.state.dirty)
+        self.state.dirty.clear()
+        stuck: list[Task] = []
+        for task, worker in assign(self.state, changed, self._may_hold_ahead):
+            command = tasks.AssignTask(self.state.last_execution + 1, worker)
+            if not self.guarded("assign", tasks.stream(task.id), self.do, OnTask(task.id, command)):
+                stuck.append(task)
+        return stuck
+
+    def _is_quick(self, worker: int) -> bool:
+        return self._may_hold_ahead(worker) > 0

@@ -1,0 +1,48 @@
+"""Tasks that wait at a worker for a slot go back when another worker has one free: nobody idles beside a queue.
+
+Level-triggered, after assigning: by then nothing of these batches waits here. Not taken from workers that are done with
+their executions in no time: what they hold is theirs before a message could tell them otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final
+
+from scitq.domain.execution import CancelExecution
+from scitq.domain.state import State
+from scitq.domain.worker import Worker
+from scitq.handlers.actions import OnExecution
+
+REASON: Final = "another worker has a slot free for it"
+_WAITS: Final = ("pending", "accepted", "ready")
+
+
+def take_back(
+    state: State, changed: Iterable[str], is_quick: Callable[[int], bool] = lambda worker: False
+) -> Iterator[OnExecution]:
+    """What is to be taken back, so that assigning again finds it a slot."""
+    serving = {worker: None for batch in sorted(changed) for worker in state.serving.get(batch, ())}
+    there = [state.workers[id] for id in serving]
+    free = {one.id: one.concurrency - state.load(one) for one in there if one.takes_work and one.concurrency}
+    idle = [one for one in there if free.get(one.id, 0) > 0]
+    if not idle:
+        return
+    for holder in there:
+        if free.get(holder.id, 0) >= 0 or is_quick(holder.id):
+            continue
+        for execution, task in _waiting(state, holder):
+            batch = state.tasks[task].batch
+            taker = next((one for one in idle if free[one.id] > 0 and batch in one.batches), None)
+            if taker is not None and not state.batch(batch).stopped:
+                free[taker.id] -= 1
+                yield OnExecution(execution, CancelExecution(REASON))
+
+
+def _waiting(state: State, holder: Worker) -> list[tuple[int, int]]:
+    """What it holds beyond its slots, the last given first; those of which it has fetched least before the others."""
+    held = state.active[holder.id]
+    beyond = state.load(holder) - holder.concurrency
+    waiting = [(id, task) for id, task in reversed(held.items()) if state.executions[id].status in _WAITS]
+    waiting.sort(key=lambda one: _WAITS.index(state.executions[one[0]].status))
+    return waiting[: max(beyond, 0)]
