@@ -153,6 +153,7 @@ class Agent:
         self.refused: str | None = None
         self.to_send = spool.floor  # the first report that was not sent, or is to be sent again
         self.over: dict[int, Exit] = {}  # ended, and not reported yet
+        self.failed: set[int] = set()  # in this life, and perhaps somebody wants to see what they left
         self.giving_back: str | None = None  # why, once nothing is to be run any more
         self._waiting: dict[int, float] = {}  # for a slot, since when
         self._killed: set[int] = set()  # to be given back
@@ -278,7 +279,7 @@ class Agent:
         """What it needs did not come, or what it made could not be stored."""
         if execution in self._preparing:
             self._preparing.discard(execution)
-            self.spool.report(Failed(execution, None, reason, failure=failure))
+            self._fail(Failed(execution, None, reason, failure=failure))
         elif execution in self.sending:
             self._over(execution, {}, failure, reason)
 
@@ -292,7 +293,11 @@ class Agent:
             self.spool.report(Succeeded(execution, *counts, used))
         else:
             why = "; and ".join(filter(None, (exited.reason, reason))) or None
-            self.spool.report(Failed(execution, exited.return_code, why, *counts, exited.failure or failure, used))
+            self._fail(Failed(execution, exited.return_code, why, *counts, exited.failure or failure, used))
+
+    def _fail(self, report: Failed) -> None:
+        self.failed.add(report.execution)
+        self.spool.report(report)
 
     def _send_unasked(self) -> None:
         """To a server that never gives leave."""
@@ -387,7 +392,7 @@ class Agent:
         elif end.code == 0:
             self.spool.report(Succeeded(execution, *counts, end.used))
         else:
-            self.spool.report(Failed(execution, end.code, end.reason, *counts, failure, end.used))
+            self._fail(Failed(execution, end.code, end.reason, *counts, failure, end.used))
 
     def give_back(self, reason: str) -> None:
         """End what runs, give all back that has not ended by itself, and take nothing more."""

@@ -20,6 +20,7 @@ from typing import Final, Literal
 import uvloop
 
 from scitq.agents import enrol
+from scitq.agents.cleaner import AUTOCLEAN, KEEP_FAILED_S
 from scitq.agents.conversation import Conversation
 from scitq.agents.gateway_link import GatewayLink
 from scitq.agents.link import Link
@@ -55,6 +56,8 @@ class Options:
     paused: bool = False
     give_back_on_interrupt: bool = False
     bus: Bus = "gateway"
+    keep_failed_s: float = KEEP_FAILED_S
+    autoclean: int = AUTOCLEAN  # percent of the disk
     on_connected: Callable[[int], None] | None = None  # with the worker's number, at the first welcome
 
 
@@ -78,7 +81,7 @@ async def _run(options: Options) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, signals.put_nowait, number)
     link = _link(options)
-    work = Work(options.folder, options.base)
+    work = Work(options.folder, options.base, keep_failed_s=options.keep_failed_s, autoclean=options.autoclean)
     try:
         conversation = Conversation(link, work, _hello(options, work.agent.incarnation), options.on_connected)
         work.begin(loop)

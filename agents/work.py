@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from scitq.agents.cleaner import AUTOCLEAN, KEEP_FAILED_S, Cleaner
 from scitq.agents.core import Agent, Exit
 from scitq.agents.limits import Limits
 from scitq.agents.output import Outputs
@@ -38,13 +39,21 @@ FIRST_LOOK_S: Final = 0.02
 class Work:
     """One agent's. `tell` is called when there may be something to say to the server."""
 
-    def __init__(self, folder: Path, base: Path) -> None:
+    def __init__(
+        self, folder: Path, base: Path, *, keep_failed_s: float = KEEP_FAILED_S, autoclean: int = AUTOCLEAN
+    ) -> None:
         incarnation, entries, self.writer = open_spool(folder)
         try:
             self.spool = Spool.reopen(entries, self.writer)
             self.workshop = Workshop(part_of(base, incarnation))
             self.stores = Transfers(Resources(Path(self.workshop.base, "resources")), self._texts, self.workshop.folder)
             self.shim = _Shim(folder / "shim", self._command)
+            self.cleaner = Cleaner(
+                self.workshop.base,
+                self.stores.resources,
+                keep_failed_s=keep_failed_s,
+                autoclean=autoclean,
+            )
             runs = str(self.shim.runs)
             self.outputs = Outputs(lambda execution, kind: f"{runs}/{execution}.{kind}")
         except BaseException:
@@ -70,7 +79,9 @@ class Work:
             self.outputs.watch(execution)
         self.stores.watch(loop, self)
         self.agent.recover()
-        self._closing |= dict.fromkeys(id for id in self.workshop.left() if id not in self.spool.held)
+        left = [id for id in self.workshop.left() if id not in self.spool.held]
+        self._closing |= dict.fromkeys(self.cleaner.found(left))
+        self.cleaner.start()
         self.shim.on_refusal = self._on_exit
         self.shim.watch(loop, self._on_exit, self._on_start, self._on_signalled)
         self.limits = Limits(loop, self.shim, self._texts)
@@ -108,6 +119,7 @@ class Work:
     def close(self) -> None:
         """Leave everything to the shim and to the next life."""
         self.limits.close()
+        self.cleaner.close()
         try:
             self.writer.flush(self.spool)
         except AgentError as error:
@@ -218,7 +230,11 @@ class Work:
                 del self._closing[id]
                 outputs.forget(id)
                 self.stores.let_go(id)
-                if self.workshop.remove(id, self._removed_aside):
+                if id in self.agent.failed:
+                    self.agent.failed.discard(id)
+                    self._swept.append(id)
+                    self.cleaner.keep(id)
+                elif self.workshop.remove(id, self._removed_aside):
                     self._swept.append(id)
         if self._swept:
             self.shim.forget(self._swept)

@@ -29,6 +29,17 @@ EPILOG: Final = "scitq worker invite: print the line that makes another machine 
 Prefetch = Annotated[int, typer.Option("-p", "--prefetch", min=0, max=10_000, help="Tasks held ready beside those.")]
 _Name = typer.Option("-n", "--name", help="The worker's name. [default: this machine's]", show_default=False)
 _Batch = typer.Option("-b", "--batch", help="A batch that it serves; repeatable. [default: Default]")
+_Autoclean = typer.Option(
+    "-a",
+    "--autoclean",
+    min=1,
+    max=100,
+    metavar="PERCENT",
+    help="So full its disk may be; then what can be spared goes.",
+)
+_KeepFailed = typer.Option(
+    "--keep-failed", min=0, metavar="MINUTES", help="For so long the folder of a failed task is kept, to look at."
+)
 _Flavor = typer.Option("-f", "--flavor", help="The kind of machine; not used yet.")
 _Invite = typer.Option("--invite", metavar="INVITATION", help="Enrol with what `scitq worker invite` printed.")
 _Bus = typer.Option("--bus", help="How it reaches the server; amqp: as a user of its broker.")
@@ -56,6 +67,8 @@ def worker_start(
     batch: Annotated[list[str] | None, _Batch] = None,
     prefetch: Prefetch = 0,
     status: Annotated[Literal["running", "paused"], typer.Option("-s", "--status", help="How it begins.")] = "running",
+    autoclean: Annotated[int, _Autoclean] = 90,
+    keep_failed: Annotated[float, _KeepFailed] = 60,
     flavor: Annotated[str | None, _Flavor] = None,
     invite: Annotated[str | None, _Invite] = None,
     bus: Annotated[Literal["gateway", "amqp", "auto"], _Bus] = "gateway",
@@ -87,6 +100,8 @@ def worker_start(
         bus=bus,
         folder=folder,
         base=settings.base_workdir,
+        keep_failed_s=60 * keep_failed,
+        autoclean=autoclean,
         give_back_on_interrupt=True,
         on_connected=lambda number: service.tell(service.doing(f"is connected as worker {number}")),
     )
