@@ -31,6 +31,7 @@ from scitq.domain.messages import (
     Cancel,
     Heartbeat,
     HeldStatus,
+    Obey,
     Reports,
     Resend,
     SayHello,
@@ -41,6 +42,7 @@ from scitq.domain.messages import (
     Unwelcome,
     Welcome,
 )
+from scitq.domain.worker import Order
 
 MOST_AT_ONCE = 1_000
 WAITS_LONG_S = 2.0
@@ -134,6 +136,7 @@ class Agent:
         counts: Callable[[int], tuple[int, int] | None] = _nothing,
         log: str = "",
         stores: Stores | None = None,
+        obeyed: int = 0,
     ) -> None:
         self.incarnation, self.spool, self._shim, self._counts = incarnation, spool, shim, counts
         self._stores: Stores = stores or NoStores()
@@ -146,6 +149,8 @@ class Agent:
         self.worker = 0
         self.epoch = 0
         self.settings = 0
+        self.obeyed = obeyed
+        self.orders: list[tuple[int, Order]] = []  # to be carried out, oldest first
         self.concurrency = self.prefetch = 0
         self.held_still: set[int] = set()  # not kept over a restart: the engine says it again
         self.paused = False
@@ -224,6 +229,9 @@ class Agent:
                     self.held_still.add(message.execution)
                 elif message.signal == "resume":
                     self.held_still.discard(message.execution)
+            case Obey():
+                if message.number > self.obeyed and message.number not in dict(self.orders):
+                    self.orders.append((message.number, message.order))
             case Applied():
                 self.spool.confirm(message.sequence)
                 self.to_send = max(self.to_send, self.spool.floor)
@@ -417,7 +425,7 @@ class Agent:
         self.held_still.intersection_update(held)
         held.update((id, "paused") for id in self.held_still if held[id] == "running")
         held.update((id, "uploading") for id in self.sending)
-        return Heartbeat(self.worker, self.incarnation, held, self.settings)
+        return Heartbeat(self.worker, self.incarnation, held, self.settings, self.obeyed)
 
     def reports(self) -> Reports | None:
         """The next reports to send; `send_again` starts from the first that is not applied."""

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import shutil
 import signal
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -66,7 +68,11 @@ def run(options: Options) -> int:
     while True:
         try:
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-                return runner.run(_run(options))
+                code = runner.run(_run(options))
+            if code is None:
+                log.info("the worker starts anew")
+                os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+            return code
         except OtherLog as error:
             log.warning("the worker begins anew", extra={"reason": str(error)})
             _put_aside(options)
@@ -75,7 +81,8 @@ def run(options: Options) -> int:
             return 1
 
 
-async def _run(options: Options) -> int:
+async def _run(options: Options) -> int | None:
+    """The code to exit with; None: this process is to be started anew."""
     loop = asyncio.get_running_loop()
     signals: asyncio.Queue[int] = asyncio.Queue()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -86,8 +93,13 @@ async def _run(options: Options) -> int:
         conversation = Conversation(link, work, _hello(options, work.agent.incarnation), options.on_connected)
         work.begin(loop)
         holding = loop.create_task(conversation.hold())
-        first = loop.create_task(signals.get())
-        await asyncio.wait((holding, first), return_when=asyncio.FIRST_COMPLETED)
+        first, restart = loop.create_task(signals.get()), loop.create_task(work.restart.wait())
+        await asyncio.wait((holding, first, restart), return_when=asyncio.FIRST_COMPLETED)
+        if restart.done() and not first.done():
+            first.cancel()
+            await _stop(holding)
+            return None
+        restart.cancel()
         if not first.done():
             first.cancel()
             try:
@@ -98,14 +110,18 @@ async def _run(options: Options) -> int:
                 raise
         if first.result() == signal.SIGINT and options.give_back_on_interrupt:
             await _give_back(work, conversation, signals)
-        holding.cancel()
-        with suppress(asyncio.CancelledError, TimeoutError, AgentError):
-            async with asyncio.timeout(GOODBYE_S):
-                await holding
+        await _stop(holding)
         log.info("the worker stops", extra={"running": len(list(work.shim.running()))})
         return INTERRUPTED if first.result() == signal.SIGINT else 0
     finally:
         work.close()
+
+
+async def _stop(holding: asyncio.Task[None]) -> None:
+    holding.cancel()
+    with suppress(asyncio.CancelledError, TimeoutError, AgentError):
+        async with asyncio.timeout(GOODBYE_S):
+            await holding
 
 
 def _link(options: Options) -> Link:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -59,11 +60,12 @@ class Work:
         except BaseException:
             self.writer.close()
             raise
-        self._log_file = folder / "server"
+        self._log_file, self._obeyed_file = folder / "server", folder / "obeyed"
         self._log = self._log_file.read_text("ascii", "replace").strip() if self._log_file.exists() else ""
-        self.agent = Agent(incarnation, self.spool, self.shim, self._counts, self._log, self.stores)
+        self.agent = Agent(incarnation, self.spool, self.shim, self._counts, self._log, self.stores, self._obeyed())
         self.tell: Callable[[], None] = lambda: None
         self.turned = asyncio.Event()
+        self.restart = asyncio.Event()  # somebody wants this process to begin anew
         self._turn_is_due = False
         self._closing: dict[int, None] = {}  # over here, and not for the server
         self._may_let_go = True
@@ -208,8 +210,33 @@ class Work:
             self._let_go()
         except AgentError as error:
             return self._try_again(error)
+        self._obey()
         self.turned.set()
         self.tell()
+
+    def _obey(self) -> None:
+        """Carry out what the server ordered, and remember it before: a restart that is ordered once happens once."""
+        while self.agent.orders:
+            number, order = self.agent.orders.pop(0)
+            fresh = self._obeyed_file.with_suffix(".new")
+            fresh.write_text(str(number))
+            fresh.rename(self._obeyed_file)
+            self.agent.obeyed = number
+            log.info("an order is carried out", extra={"order": order, "number": number})
+            match order:
+                case "clean":
+                    self.cleaner.clean()
+                case "forget":
+                    threading.Thread(target=self.stores.resources.forget, name="forget", daemon=True).start()
+                case "restart":
+                    self.restart.set()
+
+    def _obeyed(self) -> int:
+        """The last order that an earlier life has carried out."""
+        try:
+            return int(self._obeyed_file.read_text())
+        except (OSError, ValueError):
+            return 0
 
     def _try_again(self, error: AgentError) -> None:
         if str(error) != self._trouble:

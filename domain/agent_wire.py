@@ -207,6 +207,7 @@ class _Heartbeat(_Form):
     incarnation: Incarnation
     held: Annotated[dict[str, Word], MaxLen(MOST_HELD)] = {}
     settings: Number = 0
+    obeyed: Number = 0
 
     def message(self, reply_to: str) -> FromAgent:
         held: dict[int, messages.HeldStatus] = {}
@@ -214,7 +215,7 @@ class _Heartbeat(_Form):
             if not id.isascii() or not id.isdecimal() or len(id) > 15:
                 raise Malformed(f"held: {id[:50]!r} is not the id of an execution")
             held[int(id)] = _HELD.get(status, UNKNOWN_HELD)
-        return Heartbeat(self.worker, self.incarnation, held, self.settings)
+        return Heartbeat(self.worker, self.incarnation, held, self.settings, self.obeyed)
 
 
 class _Goodbye(_Form):
@@ -337,6 +338,7 @@ TO_AGENT: Final[dict[str, type[Any]]] = {
     "cancel": messages.Cancel,
     "send-outputs": messages.SendOutputs,
     "signal": messages.Signal,
+    "obey": messages.Obey,
     "applied": messages.Applied,
     "resend": messages.Resend,
     "say-hello": messages.SayHello,

@@ -44,7 +44,9 @@ class CreateTasks:
 Steering = (
     tasks.PauseTask | tasks.ResumeTask | tasks.ReleaseTask | tasks.RelaunchTask | tasks.DeleteTask | tasks.EditTask
 )
-WorkerSteering = workers.EditWorker | workers.PauseWorker | workers.ResumeWorker | workers.DeleteWorker
+WorkerSteering = (
+    (workers.EditWorker | workers.PauseWorker | workers.ResumeWorker) | (workers.DeleteWorker | workers.OrderWorker)
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

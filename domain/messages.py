@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from scitq.domain.execution import Report
-from scitq.domain.worker import Hello
+from scitq.domain.worker import Hello, Order
 
 # From agents --------------------------------------------------------------------------------------------------
 
@@ -62,6 +62,7 @@ class Heartbeat:
     incarnation: str
     held: dict[int, HeldStatus] = field(default_factory=dict)
     settings: int = 0  # the version of the settings it has
+    obeyed: int = 0  # the last order that it has carried out
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,4 +157,12 @@ class SayHello:
     """The engine does not know this worker, or not in this incarnation."""
 
 
-ToAgent = Welcome | Unwelcome | Settings | Assign | Cancel | SendOutputs | Signal | Applied | Resend | SayHello
+@dataclass(frozen=True, slots=True)
+class Obey:
+    """Carry out an order, once: one whose number is not above the last one obeyed is void."""
+
+    number: int
+    order: Order
+
+
+ToAgent = Welcome | Unwelcome | Settings | Assign | Cancel | SendOutputs | Signal | Obey | Applied | Resend | SayHello

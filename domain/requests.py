@@ -123,6 +123,10 @@ class _EditWorkers(_Workers):
     changes: _WorkerChanges
 
 
+class _OrderWorkers(_Workers):
+    order: workers.Order
+
+
 class _Batch(_Form):
     batch: BatchName
     signal: Annotated[int, Ge(0), Le(64)] = 0
@@ -169,6 +173,7 @@ COMMANDS: Final[dict[str, tuple[type[_Form], Callable[[Any], Command]]]] = {
     "pause-workers": _steer_worker(workers.PauseWorker),
     "resume-workers": _steer_worker(workers.ResumeWorker),
     "delete-workers": _steer_worker(workers.DeleteWorker),
+    "order-workers": (_OrderWorkers, lambda f: SteerWorkers(f.workers, workers.OrderWorker(f.order))),
     "stop-batch": (_Batch, lambda f: SteerBatch(f.batch, batches.StopBatch(f.signal))),
     "start-batch": (_Batch, lambda f: SteerBatch(f.batch, batches.StartBatch(f.signal))),
     "signal-executions": (_SignalExecutions, lambda f: SignalExecutions(f.executions, f.signal)),

@@ -103,4 +103,6 @@ def _values(column: list[Any], count: int, shared: dict[Any, Any]) -> Iterable[A
 
 
 def _value(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
+    if not isinstance(value, list):
+        return value
+    return tuple(map(_value, value)) if value and isinstance(value[0], list) else tuple(value)

@@ -53,6 +53,8 @@ CURRENT: Final[dict[str, tuple[int, type[Any]]]] = {
     "worker-returned": (1, worker.WorkerReturned),
     "worker-lost": (1, worker.WorkerLost),
     "worker-deleted": (1, worker.WorkerDeleted),
+    "worker-ordered": (1, worker.WorkerOrdered),
+    "worker-obeyed": (1, worker.WorkerObeyed),
     "batch-stopped": (1, batch.BatchStopped),
     "batch-started": (1, batch.BatchStarted),
     "engine-started": (1, engine_log.EngineStarted),

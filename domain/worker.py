@@ -19,6 +19,9 @@ from scitq.errors import Rejected
 Contact = Literal["online", "offline", "lost", "deleted"]
 LOST_AFTER_S = 900
 LONGEST_LOST_AFTER_S = 86_400
+Order = Literal["clean", "restart", "forget"]
+"""What its agent can be told to do: remove the folders that failed tasks left, begin anew as a process (commands run
+on), or fetch resources anew when they are next asked for."""
 EDITABLE = frozenset({"concurrency", "prefetch", "batches", "lost_after_s"})
 
 
@@ -102,6 +105,22 @@ class WorkerDeleted:
     worker: int
 
 
+@dataclass(frozen=True, slots=True)
+class WorkerOrdered:
+    """Somebody wants a worker's agent to do something. The order has the number of this event in its stream."""
+
+    worker: int
+    order: Order
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerObeyed:
+    """A worker's agent has done what it was told by the order of that number."""
+
+    worker: int
+    number: int
+
+
 WorkerEvent = (
     WorkerDeclared
     | WorkerReincarnated
@@ -112,6 +131,8 @@ WorkerEvent = (
     | WorkerReturned
     | WorkerLost
     | WorkerDeleted
+    | WorkerOrdered
+    | WorkerObeyed
 )
 
 # State --------------------------------------------------------------------------------------------------------
@@ -131,6 +152,7 @@ class Worker:
     prefetch: int
     batches: tuple[str, ...]
     lost_after_s: int
+    orders: tuple[tuple[int, Order], ...] = ()  # that it has not obeyed yet, each with its number
 
     @property
     def takes_work(self) -> bool:
@@ -180,6 +202,11 @@ def evolve(worker: Worker | None, event: WorkerEvent) -> Worker | None:
             return replace(worker, version=version, contact="lost")
         case WorkerDeleted():
             return replace(worker, version=version, contact="deleted")
+        case WorkerOrdered():
+            return replace(worker, version=version, orders=(*worker.orders, (version, event.order)))
+        case WorkerObeyed():
+            left = tuple(one for one in worker.orders if one[0] != event.number)
+            return replace(worker, version=version, orders=left)
         case _:
             assert_never(event)
 
@@ -235,7 +262,24 @@ class NoteContact:
     """The worker was heard."""
 
 
-WorkerCommand = Hello | EditWorker | PauseWorker | ResumeWorker | DeleteWorker | NoteSilence | NoteContact
+@dataclass(frozen=True, slots=True)
+class OrderWorker:
+    """Have a worker's agent do something; if it is away, when it is back."""
+
+    order: Order
+
+
+@dataclass(frozen=True, slots=True)
+class NoteObeyed:
+    """The agent says that it has obeyed all orders up to this number."""
+
+    number: int
+
+
+WorkerCommand = (
+    (Hello | EditWorker | PauseWorker | ResumeWorker | DeleteWorker)
+    | (NoteSilence | NoteContact | OrderWorker | NoteObeyed)
+)  # fmt: skip
 
 
 def decide(worker: Worker | None, command: WorkerCommand) -> list[WorkerEvent]:
@@ -261,6 +305,10 @@ def decide(worker: Worker | None, command: WorkerCommand) -> list[WorkerEvent]:
             return [WorkerWentOffline(worker.id)] if worker.contact == "online" else []
         case NoteContact():
             return [] if worker.contact == "online" else [WorkerReturned(worker.id)]
+        case OrderWorker(order):
+            return [] if order in dict(worker.orders).values() else [WorkerOrdered(worker.id, order)]
+        case NoteObeyed():
+            return [WorkerObeyed(worker.id, number) for number, _ in worker.orders if number <= command.number]
         case _:
             assert_never(command)
 

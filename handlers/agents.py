@@ -9,11 +9,12 @@ from scitq.domain.messages import (
     AgentHello,
     Goodbye,
     Heartbeat,
+    Obey,
     SayHello,
     Unwelcome,
     Welcome,
 )
-from scitq.domain.worker import NoteContact, Worker
+from scitq.domain.worker import NoteContact, NoteObeyed, Worker
 from scitq.errors import Rejected
 from scitq.handlers.actions import OnWorker
 from scitq.handlers.contacts import Contact
@@ -61,6 +62,12 @@ def take_heartbeat(turn: Overlay, message: Heartbeat) -> None:
         return
     heard(turn, worker)
     turn.on_behalf(f"worker:{worker.id}")
+    if worker.orders:
+        turn.guarded(
+            "agents.orders", workers.stream(worker.id), turn.do, OnWorker(worker.id, NoteObeyed(message.obeyed))
+        )
+        for number, order in turn.state.workers[worker.id].orders:
+            turn.say(worker.id, Obey(number, order))
     actions, messages = compare(turn.state, worker, message.held)
     for action in actions:
         turn.guarded("leases.compare", workers.stream(worker.id), turn.do, action)

@@ -15,7 +15,7 @@ from scitq.domain import execution as executions
 from scitq.domain import task as tasks
 from scitq.domain import worker as workers
 from scitq.domain.envelope import Answer, Erasure, Mark
-from scitq.domain.messages import Assign, Cancel, SendOutputs, Settings, Signal, ToAgent
+from scitq.domain.messages import Assign, Cancel, Obey, SendOutputs, Settings, Signal, ToAgent
 from scitq.domain.state import Savepoint, State
 from scitq.domain.task import Task
 from scitq.domain.wire import Event, Recorded, encode
@@ -255,6 +255,8 @@ class Overlay:
                 worker = workers.evolve(self.state.workers[event.worker], event)
                 assert worker is not None
                 self.say(worker.id, settings_of(worker))
+            case workers.WorkerOrdered():
+                self.say(event.worker, Obey(self.state.workers[event.worker].version + 1, event.order))
             case _:
                 pass
 

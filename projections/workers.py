@@ -117,6 +117,8 @@ def _changes(event: wk.WorkerEvent) -> dict[str, Any]:
             return {"contact": "lost"}
         case wk.WorkerDeleted():
             return {"contact": "deleted"}
+        case wk.WorkerOrdered() | wk.WorkerObeyed():
+            return {}
         case wk.WorkerDeclared():
             raise AssertionError("a declaration makes a new row")
 

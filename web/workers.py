@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Final, Literal, get_args
 
 from annotated_types import Ge, Le, MaxLen, MinLen
 from pydantic import BeforeValidator
@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from scitq.domain import execution as ex
 from scitq.domain import requests
+from scitq.domain.worker import Order
 from scitq.projections import executions, loads, workers
 from scitq.web import forms, lists, shapes, views
 from scitq.web.editing import derived
@@ -42,8 +43,12 @@ class Changes(forms.Form):
     status: Literal["running", "paused"] | None = None
 
 
+ORDERS: Final[dict[int, Order]] = {-1: "clean", -2: "restart", -3: "forget"}
+"""The numbers that scitq 1 gave them."""
+
+
 class Signal(forms.Form):
-    """A Unix signal, and for which execution."""
+    """A Unix signal, and for which execution. Without one, an order for the worker itself."""
 
     execution_id: forms.Id | None = None
     signal: Annotated[int, BeforeValidator(forms.whole), Ge(-3), Le(64)]
@@ -178,10 +183,22 @@ async def _executions(call: Call, statuses: list[ex.Status]) -> Response:
 
 async def signal(call: Call) -> Response:
     form: Signal = call.form
-    if form.execution_id is None or form.signal < 1:
-        raise bad_request("a signal from 1 to 64 goes to an execution: there is nothing else here that takes one")
-    answer = await send_signal(call, form.execution_id, form.signal, call.path["worker_id"])
+    if form.execution_id is None:
+        answer = await _order(call, form.signal)
+    elif form.signal < 1:
+        raise bad_request("an execution gets a signal from 1 to 64: orders, below 0, are for a worker")
+    else:
+        answer = await send_signal(call, form.execution_id, form.signal, call.path["worker_id"])
     return json(None, position=answer["last"] or None)
+
+
+async def _order(call: Call, number: int) -> dict[str, Any]:
+    order = ORDERS.get(number)
+    if order is None:
+        known = ", ".join(f"{number} ({order})" for number, order in ORDERS.items())
+        raise bad_request(f"without an execution it is an order for the worker: {known}")
+    command = {"type": "order-workers", "workers": [call.path["worker_id"]], "order": order}
+    return await call.services.commands.send(command, id=call.command_id, actor=call.actor)
 
 
 _WORKER = Answer("The worker", shapes.Worker)
@@ -216,7 +233,9 @@ ROUTES = [
         form=forms.Page, answers={200: _HELD}, example={"limit": 100},
     ),
     Route(
-        "POST", "/workers/{worker_id}/signals", "write", signal, "Send a signal to an execution of a worker",
+        "POST", "/workers/{worker_id}/signals", "write", signal, "Signal an execution of a worker, or give it an order",
         form=Signal, answers={200: Answer("It was sent")}, example={"execution_id": 1, "signal": 15},
+        doc="Without `execution_id` it is an order for the worker: -1 removes what failed tasks have left, -2 starts "
+        "its agent anew (commands run on), -3 has resources fetched anew. One that is away obeys when it is back.",
     ),
 ]  # fmt: skip

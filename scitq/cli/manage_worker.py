@@ -108,6 +108,30 @@ def worker_signal(
         )
 
 
+@app.command("clean")
+def worker_clean(context: typer.Context, which: WhichWorkers = None, id: Id = None, name: Name = None) -> None:
+    """Remove what failed tasks have left on workers, now."""
+    _order(context, which, id, name, -1)
+
+
+@app.command("restart")
+def worker_restart(context: typer.Context, which: WhichWorkers = None, id: Id = None, name: Name = None) -> None:
+    """Start the programs of workers anew, as after an update; what they run goes on."""
+    _order(context, which, id, name, -2)
+
+
+@app.command("forget")
+def worker_forget(context: typer.Context, which: WhichWorkers = None, id: Id = None, name: Name = None) -> None:
+    """Have workers fetch resources anew when a task next asks for them."""
+    _order(context, which, id, name, -3)
+
+
+def _order(context: typer.Context, which: list[str] | None, id: int | None, name: str | None, number: int) -> None:
+    with connect(context) as server:
+        for one in selecting.workers(server, id, name, which):
+            server.worker_create_signal(one, None, number)
+
+
 @app.command("invite")
 def worker_invite(context: typer.Context, ttl: Ttl = "1h", json: AsJson = False) -> None:
     """Print the line that makes another machine a worker."""

@@ -68,7 +68,10 @@ class Workers(Verbs, Generic[WorkerT, ExecutionT]):
     async def worker_create_signal(
         self, id: Any, execution_id: int | None, signal: int, asynchronous: bool | None = None
     ) -> Any:
-        """Have a worker send a Unix signal to one of its executions."""
+        """Have a worker send a Unix signal to one of its executions.
+
+        Without an execution it is an order for the worker: -1 clean, -2 restart, -3 forget resources.
+        """
         return await self._write(
             "POST", f"/workers/{_id(id)}/signals", {"execution_id": execution_id, "signal": signal}
         )

@@ -26,6 +26,7 @@ from scitq.domain.messages import (
     FromAgent,
     Goodbye,
     Heartbeat,
+    Obey,
     Reports,
     Resend,
     SayHello,
@@ -48,6 +49,7 @@ FROM_AGENT: Final[tuple[FromAgent, ...]] = (
     AgentHello(Hello("node1", "spool-1")),
     Heartbeat(3, "spool-1", {1: "pending", 2: "accepted", 3: "running", 4: "paused", 5: "ended"}, 4),
     Reports(3, "spool-1", 17, 16, (Accepted(5), Started(5, 77), Succeeded(5, 10, 20))),
+    Heartbeat(3, "spool-1", {}, 4, 9),
     Heartbeat(3, "spool-1", {1: "ready", 2: "exited", 3: "uploading"}, 4),
     Reports(3, "spool-1", 17, 16, (Ready(5, 2, 10_000), Started(5, 77, "sha256:00ff"), Exited(5, 0, None, 10, 20))),
     Reports(3, "spool-1", 20, 17, (Exited(6, 137, "killed", 1, 2, "out_of_memory", {"memory_bytes": 2**35}),)),
@@ -58,7 +60,7 @@ FROM_AGENT: Final[tuple[FromAgent, ...]] = (
 )
 TO_AGENT: Final[tuple[ToAgent, ...]] = (
     Welcome(3, "spool-1", 16, "00ff"), Welcome(3, "spool-1", 16, "00ff", True),
-    Unwelcome("another agent is connected", True), Settings(4, 8, 2, True), SendOutputs(5),
+    Unwelcome("another agent is connected", True), Settings(4, 8, 2, True), SendOutputs(5), Obey(9, "clean"),
     Assign(5, 50, TEXTS), Assign(6, 51), Cancel(6), Signal(5, 15), Signal(5, "pause"), Signal(5, "resume"), Applied(17),
     Resend(18), SayHello(),
 )  # fmt: skip

@@ -7,7 +7,7 @@ import pytest
 from scitq.agents.core import Agent, Exit
 from scitq.agents.spool import Spool
 from scitq.domain.execution import Accepted, Delivered, Exited, Failed, Gone, Ready, Refused, Started, Succeeded
-from scitq.domain.messages import Assign, Cancel, SendOutputs, Settings, Welcome
+from scitq.domain.messages import Assign, Cancel, Obey, SendOutputs, Settings, Welcome
 from tests.unit.agents.test_core import Machine, sent, tell
 
 
@@ -240,3 +240,16 @@ def test_a_signal_that_arrived_is_reported_while_it_runs(machine: Machine, mover
     agent.on_exit(Exit(1, -15))
     agent.on_signalled(1, 9)
     assert [report for report in sent(agent) if isinstance(report, Delivered)] == [Delivered(1, 15)]
+
+
+# Orders ---------------------------------------------------------------------------------------------------------
+
+
+def test_an_order_is_carried_out_once_however_often_it_comes(machine: Machine, mover: Mover) -> None:
+    agent = life(machine, mover)
+    tell(agent, Obey(5, "clean"), Obey(5, "clean"), Obey(7, "restart"))
+    assert agent.orders == [(5, "clean"), (7, "restart")]
+    agent.orders.clear()
+    agent.obeyed = 7
+    tell(agent, Obey(5, "clean"), Obey(7, "restart"))
+    assert agent.orders == [] and agent.heartbeat().obeyed == 7

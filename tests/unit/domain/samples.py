@@ -17,6 +17,7 @@ _VALUES: Final[dict[str, Any]] = {
     "tuple[str, ...]": ("a", "b"),
     "Mapping[str, Any]": {"priority": 2},
     "Step": "ready",
+    "Order": "clean",
     "Failure | None": "out_of_memory",
     "Used | None": {"cpu_s": 1.5},
 }

@@ -50,6 +50,7 @@ VALID: dict[str, tuple[dict[str, Any], Any]] = {
     "pause-workers": ({"workers": [1]}, SteerWorkers((1,), workers.PauseWorker())),
     "resume-workers": ({"workers": [1]}, SteerWorkers((1,), workers.ResumeWorker())),
     "delete-workers": ({"workers": [1]}, SteerWorkers((1,), workers.DeleteWorker())),
+    "order-workers": ({"workers": [1], "order": "clean"}, SteerWorkers((1,), workers.OrderWorker("clean"))),
     "stop-batch": ({"batch": "b", "signal": 9}, SteerBatch("b", batches.StopBatch(9))),
     "start-batch": ({"batch": "b"}, SteerBatch("b", batches.StartBatch())),
     "signal-executions": ({"executions": [1, 2], "signal": 15}, SignalExecutions((1, 2), 15)),

@@ -23,6 +23,7 @@ from scitq.domain.messages import (
     Cancel,
     Goodbye,
     Heartbeat,
+    Obey,
     Resend,
     SayHello,
     Settings,
@@ -334,3 +335,36 @@ def test_a_signal_to_what_does_not_run_is_refused(server: Server) -> None:
     server.submit()
     server.refused(SignalExecutions((1,), 15), "execution 1 is not running")
     server.refused(SignalExecutions((2,), 15), "execution 2 is not running")
+
+
+# Orders ---------------------------------------------------------------------------------------------------------
+
+
+def test_an_order_goes_to_the_agent_and_is_said_again_until_it_is_obeyed(server: Server) -> None:
+    worker = server.hello()
+    server.steer_worker(worker, workers.OrderWorker("clean"))
+    number = server.worker(worker).version
+    assert server.said(worker) == [Obey(number, "clean")]
+    server.beat(worker)
+    assert server.said(worker) == [Obey(number, "clean")], "the first one may have been lost"
+    obeyed = Heartbeat(worker, "w-spool", {}, number, number)
+    server.turn(obeyed)
+    assert server.events() == [workers.WorkerObeyed(worker, number)] and server.worker(worker).orders == ()
+    server.turn(obeyed)
+    assert server.events() == []
+
+
+def test_the_same_order_again_is_one_while_it_is_not_obeyed(server: Server) -> None:
+    worker = server.hello()
+    server.steer_worker(worker, workers.OrderWorker("clean"))
+    assert server.steer_worker(worker, workers.OrderWorker("clean")) == []
+    assert server.steer_worker(worker, workers.OrderWorker("forget")) != []
+
+
+def test_a_worker_that_is_away_hears_its_orders_when_it_is_back(server: Server) -> None:
+    worker = server.hello()
+    server.passes(2 * MINUTE)
+    server.steer_worker(worker, workers.OrderWorker("restart"))
+    server.hello(incarnation="after a wipe")
+    server.turn(Heartbeat(worker, "after a wipe"))
+    assert any(isinstance(one, Obey) and one.order == "restart" for one in server.said(worker))
