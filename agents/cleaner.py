@@ -59,6 +59,10 @@ class Cleaner(threading.Thread):
         self._ends = True
         self._wake.set()
 
+    @property
+    def keeps(self) -> bool:
+        return self._keep_failed_s > 0
+
     def keep(self, execution: int) -> None:
         """It failed: its folder stays for a while."""
         with suppress(OSError):  # no room: then it goes with the agent's next life

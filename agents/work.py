@@ -257,8 +257,9 @@ class Work:
                 del self._closing[id]
                 outputs.forget(id)
                 self.stores.let_go(id)
-                if id in self.agent.failed:
-                    self.agent.failed.discard(id)
+                failed = id in self.agent.failed
+                self.agent.failed.discard(id)
+                if failed and self.cleaner.keeps:
                     self._swept.append(id)
                     self.cleaner.keep(id)
                 elif self.workshop.remove(id, self._removed_aside):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as json_form
 import logging
 import sys
 from collections.abc import Sequence
@@ -32,6 +31,7 @@ _Source = typer.Argument(metavar="SOURCE", help="What is copied; a folder ends w
 _Md5 = typer.Option("--md5", help="With the MD5 of each file, where it is known or can be computed.")
 _Flat = typer.Option("--not-recursive", help="Without what is in folders of the folder.")
 _Json = typer.Option("--json", help="JSON, with everything that is known.")
+_Lines = typer.Option("--ndjson", help="JSON, each of them on a line of its own.")
 _Include = typer.Option("--include", metavar="PATTERN", help="Only files named so, as '*.bam'; repeatable.")
 _Dry = typer.Option("--dryrun", help="Only say what would be done.")
 
@@ -39,6 +39,7 @@ Uri = Annotated[str, _Uri]
 Md5 = Annotated[bool, _Md5]
 Flat = Annotated[bool, _Flat]
 Json = Annotated[bool, _Json]
+Lines = Annotated[bool, _Lines]
 Include = Annotated[list[str] | None, _Include]
 Dry = Annotated[bool, _Dry]
 
@@ -81,38 +82,40 @@ def sync(
     """Copy what the second folder lacks or has in an older state; nothing is deleted."""
     parallel = {} if ctx.obj.parallel is None else {"process": ctx.obj.parallel}
     names = moving.sync(source, destination, include or (), show_progress=True, dryrun=dryrun, **parallel)
-    _say_names(names, "would be copied" if dryrun else "copied", json, listed=dryrun)
+    done = "would be copied" if dryrun else "copied"
+    _say_names("sync", names, done, json, dryrun=dryrun, listed=dryrun)
 
 
 @app.command("delete", cls=program.Once)
 def delete(uri: Uri, include: Include = None, dryrun: Dry = False, json: Json = False) -> None:
     """Delete a file, or a folder with all that is in it."""
     names = moving.delete(uri, include or (), dryrun)
-    _say_names(names, "would be deleted" if dryrun else "deleted", json, listed=dryrun)
+    done = "would be deleted" if dryrun else "deleted"
+    _say_names("delete", names, done, json, dryrun=dryrun, listed=dryrun)
 
 
 @app.command("list", cls=program.Once)
-def list_(uri: Uri, md5: Md5 = False, not_recursive: Flat = False, json: Json = False) -> None:
+def list_(uri: Uri, md5: Md5 = False, not_recursive: Flat = False, json: Json = False, ndjson: Lines = False) -> None:
     """List all that is in a folder, and in folders of it, as whole URIs."""
-    _show(moving.list_content(uri, not_recursive, md5), "name", md5, json)
+    _show(moving.list_content(uri, not_recursive, md5), "name", md5, json, ndjson)
 
 
 @app.command("rlist", cls=program.Once)
-def rlist(uri: Uri, md5: Md5 = False, not_recursive: Flat = False, json: Json = False) -> None:
+def rlist(uri: Uri, md5: Md5 = False, not_recursive: Flat = False, json: Json = False, ndjson: Lines = False) -> None:
     """List all that is in a folder, by the names it has there."""
-    _show(moving.list_content(uri, not_recursive, md5), "rel_name", md5, json)
+    _show(moving.list_content(uri, not_recursive, md5), "rel_name", md5, json, ndjson)
 
 
 @app.command("nlist", cls=program.Once)
-def nlist(uri: Uri, md5: Md5 = False, json: Json = False) -> None:
+def nlist(uri: Uri, md5: Md5 = False, json: Json = False, ndjson: Lines = False) -> None:
     """List what is in a folder, and not in folders of it, as whole URIs."""
-    _show(moving.list_content(uri, True, md5), "name", md5, json)
+    _show(moving.list_content(uri, True, md5), "name", md5, json, ndjson)
 
 
 @app.command("nrlist", cls=program.Once)
-def nrlist(uri: Uri, md5: Md5 = False, json: Json = False) -> None:
+def nrlist(uri: Uri, md5: Md5 = False, json: Json = False, ndjson: Lines = False) -> None:
     """List what is in a folder, and not in folders of it, by the names it has there."""
-    _show(moving.list_content(uri, True, md5), "rel_name", md5, json)
+    _show(moving.list_content(uri, True, md5), "rel_name", md5, json, ndjson)
 
 
 @app.command("info", cls=program.Once)
@@ -120,16 +123,19 @@ def info(uri: Uri, md5: Md5 = False, json: Json = False) -> None:
     """Tell what is there: file or folder, size, dates."""
     row = _row(moving.info(uri, md5))
     if json:
-        _dump(row)
+        tables.dump(row, "scitq.file/1")
         return
     for name in ("name", "type", "size", "creation_date", "modification_date", *(("md5",) if md5 else ())):
         print(f"{name}: {tables.cell(_or_dash(row[name]), long=True)}")
 
 
-def _show(items: Sequence[moving.Item], named: str, md5: bool, json: bool) -> None:
+def _show(items: Sequence[moving.Item], named: str, md5: bool, json: bool, ndjson: bool) -> None:
     rows = [_row(item) for item in items]
+    if ndjson:
+        tables.lines(rows, "scitq.files/1")
+        return
     if json:
-        _dump(rows)
+        tables.dump({"rows": rows}, "scitq.files/1")
         return
     columns = [named, "creation_date", "modification_date", "size", *(["md5"] if md5 else [])]
     tables.show([{name: _or_dash(row[name]) for name in columns} for row in rows], columns, long=True)
@@ -147,10 +153,11 @@ def _row(item: moving.Item) -> dict[str, Any]:
     }
 
 
-def _say_names(names: list[str], done: str, json: bool, *, listed: bool) -> None:
+def _say_names(action: str, names: list[str], done: str, json: bool, *, dryrun: bool, listed: bool) -> None:
     """The names where they are the answer; how many there were otherwise."""
     if json:
-        _dump([_text(name) for name in names])
+        content = {"action": action, "dry_run": dryrun, "files": [_text(name) for name in names]}
+        tables.dump(content, "scitq.moved/1")
         return
     for name in names if listed else ():
         print(tables.cell(_text(name), long=True))
@@ -168,10 +175,6 @@ def _date(time: datetime | None) -> str | None:
 
 def _or_dash(value: Any) -> Any:
     return "-" if value is None else value
-
-
-def _dump(content: Any) -> None:
-    print(json_form.dumps(content, indent=2))
 
 
 class _Words(logging.Formatter):

@@ -16,6 +16,8 @@ from scitq.cli.selecting import Id, Name
 from scitq.cli.tables import AsJson, AsLines, Long, NoHeaders, show
 from scitq.domain.query import WORKERS
 
+ORDERS = {"clean": -1, "restart": -2, "forget": -3}
+
 COLUMNS = ("worker_id", "name", "status", "concurrency", "creation_date", "last_contact_date", "batch")
 MORE = ("provider", "region", "flavor", "prefetch", "assigned", "accepted", "running", "failed", "succeeded")
 
@@ -109,27 +111,42 @@ def worker_signal(
 
 
 @app.command("clean")
-def worker_clean(context: typer.Context, which: WhichWorkers = None, id: Id = None, name: Name = None) -> None:
+def worker_clean(
+    context: typer.Context, which: WhichWorkers = None, id: Id = None, name: Name = None, dry_run: DryRun = False,
+    yes: Yes = False, json: AsJson = False,
+) -> None:  # fmt: skip
     """Remove what failed tasks have left on workers, now."""
-    _order(context, which, id, name, -1)
+    with connect(context) as server:
+        _order(server, "clean", selecting.workers(server, id, name, which), How(dry_run, yes, json))
 
 
 @app.command("restart")
-def worker_restart(context: typer.Context, which: WhichWorkers = None, id: Id = None, name: Name = None) -> None:
+def worker_restart(
+    context: typer.Context, which: WhichWorkers = None, id: Id = None, name: Name = None, dry_run: DryRun = False,
+    yes: Yes = False, json: AsJson = False,
+) -> None:  # fmt: skip
     """Start the programs of workers anew, as after an update; what they run goes on."""
-    _order(context, which, id, name, -2)
+    with connect(context) as server:
+        _order(server, "restart", selecting.workers(server, id, name, which), How(dry_run, yes, json))
 
 
 @app.command("forget")
-def worker_forget(context: typer.Context, which: WhichWorkers = None, id: Id = None, name: Name = None) -> None:
+def worker_forget(
+    context: typer.Context, which: WhichWorkers = None, id: Id = None, name: Name = None, dry_run: DryRun = False,
+    yes: Yes = False, json: AsJson = False,
+) -> None:  # fmt: skip
     """Have workers fetch resources anew when a task next asks for them."""
-    _order(context, which, id, name, -3)
-
-
-def _order(context: typer.Context, which: list[str] | None, id: int | None, name: str | None, number: int) -> None:
     with connect(context) as server:
-        for one in selecting.workers(server, id, name, which):
-            server.worker_create_signal(one, None, number)
+        _order(server, "forget", selecting.workers(server, id, name, which), How(dry_run, yes, json))
+
+
+def _order(server: Any, order: str, ids: list[int], how: How) -> None:
+    deed = Deed(order, "worker", f"told to {order}")
+    number = ORDERS[order]
+    each(
+        deed, ids, lambda one: server.worker_create_signal(one, None, number), how,
+        show=lambda: _listed(server, ids),
+    )  # fmt: skip
 
 
 @app.command("invite")

@@ -49,7 +49,7 @@ class Machine:
         self.agents: list[subprocess.Popen[bytes]] = []
 
     def start(self, constants: Mapping[str, float] = {}, **options: Any) -> subprocess.Popen[bytes]:
-        given = {"url": self.url, "token": TOKEN, "name": "one", "concurrency": 4, **options}
+        given = {"url": self.url, "token": TOKEN, "name": "one", "concurrency": 4, "keep_failed_s": 0.0, **options}
         program = _PROGRAM.format(
             constants=dict(constants), folder=str(self.folder), base=str(self.base), options=given
         )

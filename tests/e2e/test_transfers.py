@@ -17,7 +17,7 @@ from tests.services.waiting import eventually
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded]:
     with embedded(tmp_path_factory.mktemp("system")) as one:
         one.server()
-        one.worker(2)
+        one.worker(2, "--keep-failed", "0")
         yield one
 
 

@@ -21,6 +21,7 @@ WITHOUT: Final = {
     "completion show": "a shell reads what it prints",
     "config template": "it prints a file of settings",
     "manage config template": "as config template",
+    "fetch copy": "it says nothing when all has gone well",
     "manage bus parked export": "each line is JSON without it",
 }
 """Verbs that have no --json, and why."""
@@ -63,6 +64,12 @@ class Prepared:
             "manage execution output": ["-x", str(self.execution)],
             "manage execution signal": ["name:runs"],
             "manage worker update": ["name:node1", "-C", "51"],
+            "manage worker clean": ["-n", "node1"],
+            "manage worker restart": ["-n", "node1"],
+            "manage worker forget": ["name:node1"],
+            "fetch sync": [str(self.folder), str(self.folder.parent / "copied"), "--dryrun"],
+            "fetch delete": [str(self.folder), "--dryrun"],
+            **{f"fetch {verb}": [str(self.folder)] for verb in ("list", "rlist", "nlist", "nrlist", "info")},
             "manage worker signal": ["-n", "node1", "-x", str(self.execution)],
             "manage worker delete": ["-n", "node2", "--dry-run"],
             "manage event show": ["1"],

@@ -39,7 +39,7 @@ ASKING: Final = [
     verb
     for verb in VERBS
     if verb.name.removeprefix("manage ") not in LOCAL
-    and not verb.name.startswith("manage db")
+    and not verb.name.startswith(("manage db", "fetch"))
     and "--store" not in dict(verb.options())
 ]
 """They ask a server."""

@@ -143,5 +143,13 @@ def test_a_signal_reaches_the_execution_through_its_worker(server: Whole) -> Non
     assert agent.signals == [(execution, 9)]
     answer = server.post(f"/workers/{other.worker}/signals", {"execution_id": execution, "signal": 9})
     assert answer.status_code == 404
-    for nobody in ({"signal": 9}, {"execution_id": None, "signal": -1}, {"execution_id": execution, "signal": 0}):
+    for nobody in ({"signal": 9}, {"execution_id": None, "signal": 0}, {"execution_id": execution, "signal": -1}):
         assert server.post(f"/workers/{agent.worker}/signals", nobody).status_code == 400
+
+
+def test_an_order_goes_to_the_worker_itself(server: Whole) -> None:
+    agent = server.agent()
+    assert server.post(f"/workers/{agent.worker}/signals", {"signal": -1}).status_code == 200
+    assert server.post("/workers/77/signals", {"signal": -1}).status_code == 404
+    types = [event["type"] for event in server.get("/events", params={"stream": f"worker-{agent.worker}"}).json()]
+    assert types[-1] == "worker-ordered"
