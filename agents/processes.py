@@ -10,7 +10,7 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from scitq.errors import Rejected
@@ -105,13 +105,14 @@ def spawn(
     outputs: tuple[int, int],
     uid: int | None = None,
     gid: int | None = None,
+    groups: Sequence[int] = (),
 ) -> int:
     """Start a command as the leader of a session of its own, and tell its number.
 
     `posix_spawn` knows neither folder nor user, and a fork costs twice as much. So the caller, which has one thread,
     goes to the folder and becomes the user for the moment, and comes back.
     """
-    with _as_user(uid, gid):
+    with _as_user(uid, gid, groups):
         try:
             os.chdir(cwd)
             return os.posix_spawn(
@@ -139,7 +140,7 @@ def _program(name: str, env: Mapping[str, str]) -> str:
 
 
 @contextlib.contextmanager
-def _as_user(uid: int | None, gid: int | None) -> Iterator[None]:
+def _as_user(uid: int | None, gid: int | None, more: Sequence[int]) -> Iterator[None]:
     """Be somebody else. Root stays behind as the saved user, which a command loses as it is loaded."""
     if uid is None and gid is None:
         yield
@@ -149,7 +150,7 @@ def _as_user(uid: int | None, gid: int | None) -> Iterator[None]:
     groups, own = os.getgroups(), os.getresgid()
     try:
         if gid is not None:
-            os.setgroups([gid])
+            os.setgroups([*{gid, *more}])
             os.setresgid(gid, gid, -1)
         if uid is not None:
             os.setresuid(uid, uid, 0)

@@ -4,7 +4,7 @@ Only a parent learns a return code, so the parent must not be the one that is re
 library, listens on a socket in a private folder, and ends by itself when nothing runs and no agent was there for a
 while. Lines of JSON go both ways:
 
-    {"do": "start", "execution": 5, "argv": […], "cwd", "env", "uid", "gid"}       {"started": 5, "pid", "ticks"}
+    {"do": "start", "execution": 5, "argv": […], "cwd", "env", "uid", …}           {"started": 5, "pid", "ticks"}
     {"do": "kill", "execution": 5, "grace_s": 0.5, "reason", "failure"}   {"end": 5, "code", "reason", "at", "used", …}
     {"do": "signal", "execution": 5, "signal": 19}                                 {"signalled": 5, "signal", "sent"}
     {"do": "hello"}                                                                {"hello": 1, "running", "ended"}

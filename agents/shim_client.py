@@ -41,6 +41,7 @@ class Command:
     env: Mapping[str, str]
     uid: int | None = None
     gid: int | None = None
+    groups: Sequence[int] = ()
 
 
 def shell(text: str) -> tuple[str, ...]:
@@ -95,7 +96,7 @@ class ShimClient:
         c = self._command(execution, task)
         asked = {"do": "start", "execution": execution, "argv": list(c.argv), "cwd": c.cwd, "env": dict(c.env)}
         if c.uid is not None or c.gid is not None:
-            asked.update(uid=c.uid, gid=c.gid)
+            asked.update(uid=c.uid, gid=c.gid, groups=list(c.groups))
         self._asked[execution] = encode(asked)
         self._unsent[execution] = None
         if not self._coalesce:

@@ -118,7 +118,7 @@ class Runs:
             if uid is not None or gid is not None:
                 for fd in outputs:  # a command may open /dev/stdout anew
                     os.fchown(fd, -1 if uid is None else uid, -1 if gid is None else gid)
-            pid = processes.spawn(argv, cwd, asked["env"], outputs, uid, gid)
+            pid = processes.spawn(argv, cwd, asked["env"], outputs, uid, gid, asked.get("groups", ()))
         except Rejected as error:
             return self._end(execution, None, str(error))
         except (OSError, ValueError) as error:  # ValueError: a NUL in an argument

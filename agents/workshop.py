@@ -24,6 +24,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+from scitq.agents.owners import give, is_own, owner_of
 from scitq.agents.shim_client import Command
 from scitq.errors import AgentError, DiskFull, Rejected
 
@@ -64,15 +65,21 @@ class Workshop:
     def command(self, execution: int, texts: Mapping[str, Any] | None, concurrency: int) -> Command:
         """What is to be run, its folders made.
 
-        Rejected, with a sentence, when the task cannot be run here; AgentError when it cannot for now.
+        Rejected, with a sentence, when the task cannot be run: NotHere, when another worker might. AgentError when it
+        cannot for now.
         """
         argv = words(texts)
+        owner = owner_of(str(texts["user"])) if texts and texts.get("user") else None
         folder = self.folder(execution)
         env = {**self._environ, "CPU": str(max(1, self._cores // max(concurrency, 1)))}
         for name in FOLDERS:
             env[name.upper()] = f"{folder}/{name}"
         env["TMPDIR"] = f"{folder}/temp"
-        return Command(argv, folder, env)
+        if owner is None or is_own(owner):
+            return Command(argv, folder, env)
+        give(folder, owner)
+        env["USER"], env["HOME"] = owner.name or str(owner.uid), owner.home or folder
+        return Command(argv, folder, env, owner.uid, owner.gid, owner.groups)
 
     def folder(self, execution: int) -> str:
         """Its working folder, made if it is not there."""
@@ -93,7 +100,8 @@ class Workshop:
             os.mkdir(folder, 0o700)
         except FileExistsError:  # made in an earlier life, or by somebody who wants to see what comes into it
             found = os.lstat(folder)
-            if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o022:
+            ours = _is_ours(found) or _is_ours(os.lstat(self.base))  # where only we can make it, its user may be any
+            if not stat.S_ISDIR(found.st_mode) or not ours:
                 raise Rejected(f"its working folder {folder} is there already, and is not this worker's") from None
         for name in FOLDERS:
             try:
@@ -129,6 +137,11 @@ class Workshop:
         return False
 
 
+def _is_ours(found: os.stat_result) -> bool:
+    """The agent's, and nobody else can put anything there."""
+    return found.st_uid == os.geteuid() and not found.st_mode & 0o022
+
+
 class _Sweeper(threading.Thread):
     """Removes trees, one after the other. Nobody waits for it: what is left is removed by the agent's next life."""
 
@@ -148,6 +161,8 @@ def remove_tree(folder: str) -> None:
     """Also where a task has taken the right to write from folders of its own. What cannot be removed stays."""
 
     def open_up(function: Callable[..., object], path: str, _: object) -> None:
+        if os.geteuid() == 0:  # no right is missing; and another user's processes may still put links in the way
+            return
         try:
             if path != folder:
                 os.chmod(os.path.dirname(path), 0o700)

@@ -2,7 +2,8 @@
 
 ScitqError
 ├── Rejected              a command that is impossible; its text is for the user
-│   └── NothingFound      what it was to be done to is not there
+│   ├── NothingFound      what it was to be done to is not there
+│   └── NotHere           this worker cannot run that task, and another one may
 ├── Malformed             a message, an event or a setting that cannot be understood
 │   ├── UnknownEvent      an event of a type or version this release does not know
 │   └── UnknownMessage    a message of a kind that only a newer agent knows
@@ -48,6 +49,10 @@ class Rejected(ScitqError):
 
 class NothingFound(Rejected):
     """What a command is about is not there: no such id, no such name, nothing that matches. Nothing was done."""
+
+
+class NotHere(Rejected):
+    """This worker cannot run the task, and another one may: it is given back, and nothing has failed."""
 
 
 class Malformed(ScitqError):

@@ -195,6 +195,12 @@ ERRORS: Final = (
         error="DiskFull",
     ),
     Trouble(
+        "not-here", "A worker cannot run the task, and another one may: it does not know the user, or is not root.",
+        "The sentence says what is missing there. The task goes to another worker of its batch; when there is none, "
+        "add one, mend that worker, or change the task (`scitq-manage task update`).",
+        error="NotHere",
+    ),
+    Trouble(
         "damaged", "A file of the worker does not hold what was written to it: a disk error, or somebody's hand.",
         "Keep the folder for whoever looks into it, move it away, and start the worker: it begins anew, and what it "
         "held is given to others.",

@@ -94,6 +94,7 @@ def test_a_folder_that_somebody_else_has_made_is_not_used(workshop: Workshop, tm
     (Path(workshop.base) / "1").symlink_to(tmp_path / "elsewhere")
     (Path(workshop.base) / "2").mkdir()
     (Path(workshop.base) / "2").chmod(0o777)
+    Path(workshop.base).chmod(0o777)
     for execution in (1, 2):
         with pytest.raises(Rejected, match="is not this worker's"):
             workshop.command(execution, {"command": "x"}, 1)
