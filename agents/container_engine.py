@@ -29,7 +29,11 @@ ANSWER_S: Final = 120
 _SOCKETS: Final = (
     "/var/run/docker.sock", "{runtime}/docker.sock", "/run/podman/podman.sock", "{runtime}/podman/podman.sock"
 )  # fmt: skip
-INSTALL: Final = "install one (Debian: apt-get install docker.io) or name its socket in DOCKER_HOST=unix:///…"
+INSTALL: Final = (
+    "install one (Debian: apt-get install docker.io; or podman, and systemctl enable --now podman.socket) or name its "
+    "socket in DOCKER_HOST=unix:///…"
+)
+INSTALL_PACKAGE: Final = "the Python package docker is not installed with scitq: pip install 'scitq[docker]'"
 # Without a limit of ours that of the engine's settings would hold, and what a task printed early would be thrown away.
 _LOG: Final = {"max-size": "16g", "max-file": "1", "compress": "false", "mode": "blocking"}
 
@@ -41,9 +45,7 @@ def find_socket(environ: Mapping[str, str] = os.environ) -> str:
         raise EngineUnavailable(
             f"DOCKER_HOST is {named}, and tasks have their folders on this machine: name a socket of it, unix:///…"
         )
-    runtime = environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}"
-    usual = [path.format(runtime=runtime) for path in _SOCKETS]
-    for path in [named.removeprefix("unix://")] if named else usual:
+    for path in sockets_of(environ):
         if os.path.exists(path):
             if os.access(path, os.R_OK | os.W_OK):
                 return path
@@ -53,6 +55,13 @@ def find_socket(environ: Mapping[str, str] = os.environ) -> str:
             )
     where = f"at {named}" if named else "on this machine"
     raise EngineUnavailable(f"there is no docker or podman engine {where}: {INSTALL}")
+
+
+def sockets_of(environ: Mapping[str, str]) -> list[str]:
+    """Where an engine may listen: where DOCKER_HOST says, else at the usual places."""
+    named = environ.get("DOCKER_HOST", "")
+    runtime = environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}"
+    return [named.removeprefix("unix://")] if named else [path.format(runtime=runtime) for path in _SOCKETS]
 
 
 class Engine:
@@ -72,9 +81,7 @@ class Engine:
         try:
             import docker
         except ImportError as error:
-            raise EngineUnavailable(
-                "the Python package docker is not installed with scitq: pip install 'scitq[docker]'"
-            ) from error
+            raise EngineUnavailable(INSTALL_PACKAGE) from error
         socket = socket or find_socket()
         pool = ThreadPoolExecutor(THREADS, "engine")
 
@@ -191,10 +198,10 @@ class Refused(Exception):
         super().__init__(" ".join(explanation.split()))
 
 
-def _knock(socket: str) -> None:
+def knock(socket: str, answer_s: float = ANSWER_S) -> None:
     """Nobody at home is seen sooner, and said better, than by the docker package, which then leaves a socket open."""
     with sockets.socket(sockets.AF_UNIX) as one:
-        one.settimeout(ANSWER_S)
+        one.settimeout(answer_s)
         try:
             one.connect(socket)
         except FileNotFoundError:
@@ -213,7 +220,7 @@ async def _in_words(pool: ThreadPoolExecutor, socket: str, do: Callable[[], T]) 
 
 def _translated(socket: str, do: Callable[[], T]) -> T:
     """What it gives; what the docker package raises becomes Refused, NotThere or EngineUnavailable."""
-    _knock(socket)
+    knock(socket)
     import requests
     from docker.errors import APIError, DockerException, NotFound
 

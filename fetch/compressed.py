@@ -19,8 +19,9 @@ from contextlib import contextmanager
 from typing import IO, Final, Protocol
 
 from scitq.fetch.budget import Budget
-from scitq.fetch.errors import Corrupt, NotInstalled, UnsupportedError
+from scitq.fetch.errors import Corrupt, UnsupportedError
 from scitq.fetch.part import Part
+from scitq.fetch.programs import missing
 from scitq.fetch.watch import Cancellation
 
 PIECE: Final = 1 << 18
@@ -96,7 +97,7 @@ def _reader(kind: str | None, file: IO[bytes], cancellation: Cancellation) -> It
             yield source
     elif kind == "zst":
         if not shutil.which("zstd"):
-            raise NotInstalled("zstd is needed for .zst archives and is not installed (Debian: apt-get install zstd)")
+            raise missing("zstd")
         with _program(["zstd", "-dcq", f"-M{_MEMORY_BYTES}"], file, cancellation) as source:
             yield source
     elif kind == "gz":

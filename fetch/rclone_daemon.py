@@ -24,7 +24,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from scitq.fetch import faults
-from scitq.fetch.errors import FetchErrorNoRepeat, NotInstalled, Unreachable
+from scitq.fetch.errors import FetchErrorNoRepeat, Unreachable
+from scitq.fetch.programs import missing
 from scitq.fetch.rclone_answers import refusal
 from scitq.fetch.watch import Cancellation, cut
 
@@ -63,7 +64,7 @@ class Daemon:
     def __init__(self, config: str) -> None:
         program = shutil.which("rclone")
         if program is None:
-            raise NotInstalled("rclone is needed for this and is not installed (Debian: apt-get install rclone)")
+            raise missing("rclone")
         user, password = secrets.token_hex(16), secrets.token_hex(16)
         self._secret = "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
         # Ends with us also when we are killed, if the system has the program for it.

@@ -82,7 +82,7 @@ EXAMPLES: Final[Mapping[Any, Any]] = {
     tasks.Done: {"done": [2], "refused": {"1": "task 1 is already released"}, "position": 13},
     outputs.Texts: {"output": "half of it is done\n", "error": None},
     events.Event: _EVENT,
-    status.Health: {"status": "ok", "version": "2.0.0"},
+    status.Health: {"status": "ok", "version": "2.0.0", "time": 1_795_255_200.25},
     status.Ready: _READY,
     status.Status: _STATUS,
     status.Projection: {"name": "tasks", "version": 1, "position": 12, "lag": 0, "stopped": None},

@@ -27,8 +27,11 @@ LATE_S: Final = 60.0
 
 
 class Health(BaseModel):
+    """`time`: by the clock of the server, in seconds since 1970."""
+
     status: str
     version: str
+    time: float
 
 
 class Following(BaseModel):
@@ -111,7 +114,7 @@ class Projection(BaseModel):
 
 async def health(call: Call) -> Response:
     """Asks nobody: a store that is away is no reason to kill a web process."""
-    return json({"status": "ok", "version": call.services.version})
+    return json({"status": "ok", "version": call.services.version, "time": time.time()})
 
 
 class Look(NamedTuple):

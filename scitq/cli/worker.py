@@ -1,4 +1,4 @@
-"""scitq-worker: this machine becomes a worker of a server; and the line that makes another one a worker."""
+"""scitq-worker: this machine becomes a worker of a server; the line that invites another one; and what works here."""
 
 from __future__ import annotations
 
@@ -24,7 +24,10 @@ NAME: Final = "scitq-worker"
 START: Final = "start"
 DEFAULT_BATCH: Final = "Default"
 NAME_BYTES: Final = 200  # of a folder, and of what a credential can be for
-EPILOG: Final = "scitq worker invite: print the line that makes another machine a worker."
+EPILOG: Final = (
+    "scitq worker invite: print the line that makes another machine a worker. "
+    "scitq worker doctor: see what works on this machine."
+)
 
 Prefetch = Annotated[int, typer.Option("-p", "--prefetch", min=0, max=10_000, help="Tasks held ready beside those.")]
 _Name = typer.Option("-n", "--name", help="The worker's name. [default: this machine's]", show_default=False)
@@ -78,16 +81,13 @@ def worker_start(
     """Work for a server until SIGTERM (running tasks go on, and are found again) or Ctrl-C (they are given back)."""
     if invite is not None and not TOKEN.fullmatch(invite):
         raise typer.BadParameter("that is no invitation: copy the whole line", param_hint="'--invite'")
-    given = {"SCITQ_SERVER": server, "BASE_WORKDIR": base, "SCITQ_DATA": data}
-    settings = load({setting: text for setting, text in given.items() if text is not None})
-    own_name = check_name(name or socket.gethostname())
+    settings, own_name, folder = _place(server, base, data, name)
 
     from scitq.agents.runtime import Options, run
     from scitq.bootstrap import logs, service
 
     logs.set_up(settings, of="scitq.worker")
     make_private(settings.data)  # a server of this user may have it too, and would refuse one that is open to others
-    folder = settings.data / "workers" / f"{settings.server.host}_{settings.server.port}" / own_name
     options = Options(
         url=settings.server.url,
         token=_token(settings, own_name, folder, invite),
@@ -116,6 +116,33 @@ def worker_invite(server: ServerOption = None, ttl: Ttl = "1h", json: AsJson = F
         invite(target, ttl, NAME, json)
 
 
+@app.command("doctor", cls=program.Once)
+def worker_doctor(
+    server: Annotated[str | None, typer.Argument(metavar="HOST[:PORT]", help="The server it would work for.")] = None,
+    name: Annotated[str | None, _Name] = None,
+    autoclean: Annotated[int, _Autoclean] = 90,
+    base: Annotated[str | None, _Base] = None,
+    data: Annotated[str | None, _Data] = None,
+    json: AsJson = False,
+) -> None:
+    """See what works on this machine: server, folders, containers, programs; and what to do about the rest."""
+    from scitq.cli import doctor
+
+    settings, _, folder = _place(server, base, data, name)
+    named = server is not None or settings.sources["SCITQ_SERVER"] != "default"
+    token = _found(settings, folder)
+    raise typer.Exit(doctor.show(settings, token, named=named, autoclean=autoclean, json=json))
+
+
+def _place(server: str | None, base: str | None, data: str | None, name: str | None) -> tuple[Settings, str, Path]:
+    """The settings of a worker, its name, and the folder that is its own."""
+    given = {"SCITQ_SERVER": server, "BASE_WORKDIR": base, "SCITQ_DATA": data}
+    settings = load({setting: text for setting, text in given.items() if text is not None})
+    own_name = check_name(name or socket.gethostname())
+    place = f"{settings.server.host}_{settings.server.port}"
+    return settings, own_name, settings.data / "workers" / place / own_name
+
+
 def check_name(name: str) -> str:
     """A worker's name is the name of its folder too."""
     if not name.isprintable() or "/" in name or not name.strip(". ") or len(name.encode()) > NAME_BYTES:
@@ -136,6 +163,13 @@ def _token(settings: Settings, name: str, folder: Path, invitation: str | None) 
                 raise
             program.say(NAME, f"{error}; the credential of before is used")
             return credential.reveal()
+
+    return _found(settings, folder)
+
+
+def _found(settings: Settings, folder: Path) -> Callable[[], str]:
+    """Looks anew each time: it may be made any moment."""
+    from scitq.agents.enrol import kept
 
     def found() -> str:
         token = settings.server.token or settings.token or kept(folder) or client_token(settings)

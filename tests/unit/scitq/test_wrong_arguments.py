@@ -31,6 +31,7 @@ LOCAL: Final = frozenset(
         "up",
         "server",
         "worker start",
+        "worker doctor",
         "config show",
         "config template",
     }

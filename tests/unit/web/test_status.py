@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import orjson
@@ -18,7 +19,9 @@ from tests.unit.web.whole import BEARER, Whole, whole
 
 
 def test_health_and_readiness_need_no_token(shared: Whole) -> None:
-    assert shared.get("/health", headers={}).json() == {"status": "ok", "version": "0-test"}
+    before, health = time.time(), shared.get("/health", headers={}).json()
+    assert before <= health.pop("time") <= time.time()
+    assert health == {"status": "ok", "version": "0-test"}
     ready = shared.get("/ready", headers={})
     assert ready.status_code == 200
     assert ready.json()["ready"] is ready.json()["engine"] is True

@@ -1,0 +1,29 @@
+"""Programs that some transfers need and others are faster with: what each is for, and how it is installed."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from scitq.fetch.errors import NotInstalled
+
+
+class Program(NamedTuple):
+    name: str
+    use: str  # completes "… is for"
+    install: str
+
+
+_ALL: Final = (
+    Program("rclone", "object stores, and whatever else rclone.conf describes", "Debian: apt-get install rclone"),
+    Program("zstd", ".zst archives", "Debian: apt-get install zstd"),
+    Program("pigz", "gunzip on several cores; without it one core does it", "Debian: apt-get install pigz"),
+    Program("aria2c", "downloads over several connections at once", "Debian: apt-get install aria2"),
+    Program("ascp", "fasp, the fast way to some archives of reads", "IBM's Aspera transfer SDK has it"),
+    Program("ncdu", "looking through large folders", "Debian: apt-get install ncdu"),
+)
+PROGRAMS: Final = {one.name: one for one in _ALL}
+
+
+def missing(name: str) -> NotInstalled:
+    """The refusal of what cannot be done without it."""
+    return NotInstalled(f"{name} is needed for this and is not installed ({PROGRAMS[name].install})")
