@@ -72,7 +72,6 @@ class ShimClient:
         self._coalesce = coalesce
         self._running: dict[int, Begun] = {}
         self._ended: dict[int, Exit] = {}
-        self._used: dict[int, Used] = {}
         self._asked: dict[int, bytes] = {}  # starts that nothing was heard of yet
         self._unsent: dict[int, None] = {}  # those of them that wait for `flush`
         self._news: list[Exit] = []
@@ -156,10 +155,6 @@ class ShimClient:
         begun = self._running.get(execution)
         return None if begun is None else begun.ticks
 
-    def used(self, execution: int) -> Used | None:
-        """What it has used, once it has ended; None when nobody could tell. Kept until it is forgotten."""
-        return self._used.get(execution)
-
     def shim_pid(self) -> int | None:
         return None if self._link is None else self._link.pid
 
@@ -172,7 +167,6 @@ class ShimClient:
         gone = [execution for execution in executions if not self._lives(execution)]
         for execution in gone:
             self._ended.pop(execution, None)
-            self._used.pop(execution, None)
         if gone:
             self._send(encode({"do": "forget", "executions": gone}))
 
@@ -301,9 +295,10 @@ class ShimClient:
             self._asked.pop(execution, None)
             self._running.pop(execution, None)
             if execution not in self._ended:
-                if told.get("used"):  # not by a shim of the release before
-                    self._used[execution] = Used(*told["used"])
-                one = Exit(execution, told["code"], told["reason"], told["at"], told.get("failure"))
+                used = (
+                    Used(*told["used"])._asdict() if told.get("used") else None
+                )  # not by a shim of the release before
+                one = Exit(execution, told["code"], told["reason"], told["at"], told.get("failure"), used)
                 self._ended[execution] = one
                 self._on_exit(one)
         elif "signalled" in told:

@@ -75,6 +75,7 @@ class _Watched:
     cgroup: Cgroup | None
     oom_kills: int  # of the whole machine when it began
     due: float
+    ran_s: float = 0.0  # before that
     most: Used = NOTHING
     curve: Curve = field(default_factory=Curve)
     oom: bool = False
@@ -86,18 +87,27 @@ class Usage:
     def __init__(self, proc: str = "/proc", now: Callable[[], float] = time.monotonic) -> None:
         self._proc, self._now = proc, now
         self._watched: dict[int, _Watched] = {}
-        self._oom_kills = _oom_kills(proc)
+        self._oom_kills, self._counted_at = _oom_kills(proc), now()
 
-    def begin(self, execution: int, pid: int, *, container: bool = False) -> None:
-        """It runs: the process that leads its session, or the first one of its container."""
-        cgroup = Cgroup.find(pid, self._proc) if container else None
+    def begin(self, execution: int, pid: int, *, container: bool = False, ran_s: float = 0.0) -> None:
+        """It runs, for so long already: the process that leads its session, or the first one of its container."""
+        if execution in self._watched:
+            return
         now = self._now()
+        if now - self._counted_at > EVERY_S:  # nothing was looked at for a while, and others may have been killed
+            self._oom_kills, self._counted_at = _oom_kills(self._proc), now
+        cgroup = Cgroup.find(pid, self._proc) if container else None
         due = _together(now, EVERY_S) if cgroup is None else now + FIRST_S
-        self._watched[execution] = _Watched(pid, now, cgroup, self._oom_kills, due)
+        self._watched[execution] = _Watched(pid, now, cgroup, self._oom_kills, due, ran_s)
 
     def due(self) -> float | None:
         """When the next look is to be taken, on the clock that was given; None while there is nothing to look at."""
         return min((one.due for one in self._watched.values()), default=None)
+
+    def left_s(self) -> float | None:
+        """For so long nothing is due; None while there is nothing to look at."""
+        due = self.due()
+        return None if due is None else max(due - self._now(), 0.0)
 
     def look(self) -> None:
         """At all whose time has come."""
@@ -114,7 +124,7 @@ class Usage:
                 if one.pid in seen:
                     self._note(one, now, seen[one.pid])
         if roots:
-            self._oom_kills = _oom_kills(self._proc)
+            self._oom_kills, self._counted_at = _oom_kills(self._proc), now
 
     def _note_cgroup(self, one: _Watched, now: float) -> None:
         assert one.cgroup is not None
@@ -125,7 +135,7 @@ class Usage:
 
     def _note(self, one: _Watched, now: float, used: Used) -> None:
         one.most = one.most.or_more(used)
-        one.curve.add(round(now - one.since, 3), one.most._replace(memory_bytes=used.memory_bytes))
+        one.curve.add(round(one.ran_s + now - one.since, 3), one.most._replace(memory_bytes=used.memory_bytes))
 
     def curve(self, execution: int) -> list[Point]:
         """So far."""

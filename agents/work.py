@@ -18,6 +18,7 @@ from typing import Any, Final
 from scitq.agents.cleaner import AUTOCLEAN, KEEP_FAILED_S, Cleaner
 from scitq.agents.core import Agent, Exit
 from scitq.agents.limits import Limits
+from scitq.agents.measuring import Measuring
 from scitq.agents.output import Outputs
 from scitq.agents.resources import Resources
 from scitq.agents.shim_client import GRACE_S, Command, ShimClient
@@ -56,6 +57,7 @@ class Work:
                 autoclean=autoclean,
             )
             runs = str(self.shim.runs)
+            self.measuring = Measuring(lambda execution: bool(self._texts(execution).get("container")))
             self.outputs = Outputs(lambda execution, kind: f"{runs}/{execution}.{kind}")
         except BaseException:
             self.writer.close()
@@ -87,8 +89,10 @@ class Work:
         self.shim.on_refusal = self._on_exit
         self.shim.watch(loop, self._on_exit, self._on_start, self._on_signalled)
         self.limits = Limits(loop, self.shim, self._texts)
+        self.measuring.watch(loop)
         for execution in self.shim.running():
             self.limits.watch(execution)
+            self.measuring.begin(execution, self.shim.pid(execution), self.shim.since(execution))
         self.end_strays()
         self.turn()
 
@@ -121,6 +125,7 @@ class Work:
     def close(self) -> None:
         """Leave everything to the shim and to the next life."""
         self.limits.close()
+        self.measuring.close()
         self.cleaner.close()
         try:
             self.writer.flush(self.spool)
@@ -165,6 +170,7 @@ class Work:
             self.outputs.watch(execution, self._loop.time() + FIRST_LOOK_S)
         self.agent.on_start(execution, pid)
         self.limits.watch(execution)
+        self.measuring.begin(execution, pid)
         self.wake()
 
     def _on_signalled(self, execution: int, signal: int) -> None:
@@ -173,6 +179,7 @@ class Work:
 
     def _on_exit(self, end: Exit) -> None:
         self.limits.over(end.execution)
+        end = self.measuring.over(end)
         self._is_over(end)
         if end.execution not in self.spool.held:  # it was taken back: what it printed interests nobody
             self.outputs.forget(end.execution)

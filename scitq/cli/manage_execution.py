@@ -21,7 +21,10 @@ COLUMNS: Final = (
     "execution_id", "task_id", "worker_id", "status", "command", "creation_date", "modification_date", "latest",
 )  # fmt: skip
 SHOWN: Final = 10
-MORE: Final = ("return_code", "reason", "output", "error", "output_files")
+MORE: Final = (
+    "return_code", "failure", "reason", "cpu_s", "memory_bytes", "read_bytes", "written_bytes", "output", "error",
+    "output_files",
+)  # fmt: skip
 
 app = program.app("Executions: the attempts at tasks.")
 

@@ -58,13 +58,13 @@ def test_what_a_command_used_is_told_also_to_the_next_agent(bench: Bench, agent:
         agent, 1, f"{sys.executable} -c 'import time; x = bytearray(50 << 20)\nwhile time.process_time() < 0.3: pass'"
     )
     assert code_of(agent, 1) == 0
-    used = agent.used(1)
-    assert used is not None and used.cpu_s >= 0.3 and used.memory_bytes > 50 << 20
+    (end,) = agent.ends()
+    assert end.used is not None and end.used["cpu_s"] >= 0.3 and end.used["memory_bytes"] > 50 << 20
     agent.close()
     again = bench.agent()
-    assert again.used(1) == used
+    assert again.ends() == [end]
     again.forget([1])
-    assert again.used(1) is None
+    assert again.ends() == []
 
 
 def test_a_command_has_its_own_folder_environment_session_and_an_empty_input(bench: Bench, agent: ShimClient) -> None:

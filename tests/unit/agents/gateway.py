@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import http
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from websockets.asyncio.server import Server, ServerConnection, serve
@@ -213,7 +214,8 @@ class Gateway:
             self.started[report.execution] = report.pid
         if isinstance(report, Succeeded | Failed | Refused):
             assert report.execution not in self.ends, "it ended twice"
-            self.ends[report.execution] = report
+            known = report if isinstance(report, Refused) else replace(report, used=None)  # unknown
+            self.ends[report.execution] = known
             self.active.pop(report.execution, None)
 
     async def _take_chunk(self, connection: ServerConnection, chunk: Chunk) -> None:
