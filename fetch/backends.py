@@ -8,7 +8,7 @@ from typing import Final
 
 from scitq.fetch.backend import Backend
 from scitq.fetch.errors import BadURI, UnsupportedError
-from scitq.fetch.uri import URI, meant
+from scitq.fetch.uri import ON_HOSTS, URI, meant
 
 _PLACES: Final = {
     "file": "scitq.fetch.local:LocalFiles",
@@ -16,6 +16,7 @@ _PLACES: Final = {
     "http": "scitq.fetch.http:Http",
     "https": "scitq.fetch.http:Http",
 }
+_ARIA2: Final = "scitq.fetch.aria2:Aria2"
 _REMOTE: Final = "scitq.fetch.rclone:Rclone"
 _made: Final[dict[str, Backend]] = {}
 _making: Final = threading.Lock()
@@ -48,6 +49,8 @@ def check_uri(uri: str | URI) -> str:
 def _place(uri: URI) -> str:
     if uri.protocol not in _PLACES and uri.protocol not in (known := protocols()):
         raise BadURI(_unknown(uri.protocol, known), 0, _like(uri, known))
+    if uri.options == ("aria2",) and uri.protocol in ON_HOSTS:
+        return _ARIA2
     if uri.options:
         raise UnsupportedError(f"{uri.protocol}:// has no option {uri.options[0]}")
     return _PLACES.get(uri.protocol, _REMOTE)

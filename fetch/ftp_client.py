@@ -8,6 +8,7 @@ import functools
 import os
 import posixpath
 import re
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from typing import Final, Self
 
 from scitq.fetch import faults
+from scitq.fetch.connecting import connected
 from scitq.fetch.errors import (
     FetchError,
     FetchErrorNoRepeat,
@@ -55,12 +57,43 @@ class Server:
 
 
 class Client(ftplib.FTP):
-    """It is told latin-1, in which every byte is a letter: see `as_sent`."""
+    """It is told latin-1, in which every byte is a letter: see `as_sent`. Data comes over connections we make."""
+
+    cancellation = Cancellation()
+    """That of the call which uses it now."""
 
     home = "/"
     """Where names begin: the folder that a login leads to. One that begins with a second slash is not of there."""
     lists_facts = True
     """Whether it has MLSD, until it says that it has not."""
+
+    def reach(self, server: Server) -> None:
+        self.host, self.port = server.host, server.port
+        self.sock = connected(server.host, server.port, CONNECT_S, self.cancellation)
+        self.af = self.sock.family
+        self.file = self.sock.makefile("r", encoding=self.encoding)
+        with self.cancellation.cutting(functools.partial(cut, self.sock)):
+            self.welcome = self.getresp()
+            self.login(as_sent(server.user), as_sent(server.password))
+            self.voidcmd("TYPE I")
+            self.home = self.pwd()
+
+    def ntransfercmd(self, cmd: str, rest: int | str | None = None) -> tuple[socket.socket, int | None]:
+        """Passively always, and through a connection that can be called off: firewalls drop these."""
+        host, port = self.makepasv()
+        line = connected(host, port, self.timeout or CONNECT_S, self.cancellation)
+        try:
+            if rest is not None:
+                self.sendcmd(f"REST {rest}")
+            answer = self.sendcmd(cmd)
+            if answer[0] == "2":
+                answer = self.getresp()
+            if answer[0] != "1":
+                raise ftplib.error_reply(answer)
+        except BaseException:
+            line.close()
+            raise
+        return line, None
 
 
 _idle: Final[dict[Server, list[Client]]] = {}
@@ -73,10 +106,10 @@ def client(uri: URI, cancellation: Cancellation, stall_s: float) -> Iterator[tup
     server, name = Server.of(uri)
     with _in_our_words(uri):
         cancellation.check()
-        ftp = _kept(server) or _new(server)
+        ftp = _kept(server) or _new(server, cancellation)
         try:
             assert ftp.sock is not None
-            ftp.timeout = stall_s
+            ftp.timeout, ftp.cancellation = stall_s, cancellation
             ftp.sock.settimeout(stall_s)
             with cancellation.cutting(functools.partial(cut, ftp.sock)):
                 yield ftp, posixpath.join(ftp.home, name)
@@ -115,13 +148,11 @@ def _kept(server: Server) -> Client | None:
             return ftp
 
 
-def _new(server: Server) -> Client:
+def _new(server: Server, cancellation: Cancellation) -> Client:
     ftp = Client(timeout=CONNECT_S, encoding="latin-1")
+    ftp.cancellation = cancellation
     try:
-        ftp.connect(server.host, server.port)
-        ftp.login(as_sent(server.user), as_sent(server.password))
-        ftp.voidcmd("TYPE I")
-        ftp.home = ftp.pwd()
+        ftp.reach(server)
     except BaseException:
         ftp.close()
         raise

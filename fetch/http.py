@@ -10,6 +10,7 @@ import base64
 import binascii
 import http.client
 import re
+from dataclasses import replace
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from http.client import HTTPMessage
@@ -30,16 +31,20 @@ _NO_RANGES: Final = "no ranges"
 
 class Http(Backend):
     def stat(self, uri: URI, cancellation: Cancellation, *, md5: bool = False) -> Item:
+        found = self.look(uri, cancellation)[0]
+        return found if md5 else replace(found, md5=None)
+
+    def look(self, uri: URI, cancellation: Cancellation) -> tuple[Item, str, str | None]:
+        """What is there, the address where it is in the end (there may be redirects), and its ETag."""
         try:
             with request(uri, cancellation, STALL_S, "HEAD") as response:
-                headers, size = response.headers, _whole_size(response)
+                return _described(uri, response), response.geturl(), response.headers.get("ETag")
         except FetchErrorNoRepeat as error:
             if isinstance(error, NotFound):
                 raise
-            # Addresses that are signed for GET refuse HEAD, and some servers do not know it.
-            with request(uri, cancellation, STALL_S, headers={"Range": "bytes=0-0"}) as response:
-                headers, size = response.headers, _whole_size(response)
-        return Item(uri, uri.name, "file", size, None, _modified(headers), _md5(headers) if md5 else None)
+        # Addresses that are signed for GET refuse HEAD, and some servers do not know it.
+        with request(uri, cancellation, STALL_S, headers={"Range": "bytes=0-0"}) as response:
+            return _described(uri, response), response.geturl(), response.headers.get("ETag")
 
     def get(self, uri: URI, part: Part, watch: FileWatch) -> None:
         goes_on = part.size > 0 and _NO_RANGES not in part.memory
@@ -68,6 +73,11 @@ class Http(Backend):
             return
         part.restart()
         raise Changed(f"{uri.shown} was changed while it was read")
+
+
+def _described(uri: URI, response: http.client.HTTPResponse) -> Item:
+    headers = response.headers
+    return Item(uri, uri.name, "file", _whole_size(response), None, _modified(headers), _md5(headers))
 
 
 def _range(part: Part) -> dict[str, str]:

@@ -9,16 +9,18 @@ import base64
 import functools
 import http.client
 import re
+import socket
 import ssl
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from email.utils import parsedate_to_datetime
 from typing import Final
 from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from scitq.fetch import faults
+from scitq.fetch.connecting import connected
 from scitq.fetch.errors import (
     FetchError,
     FetchErrorNoRepeat,
@@ -49,24 +51,37 @@ def request(
         for _ in range(_REDIRECTS + 1):
             cancellation.check()
             connection, path, more = _connection(url)
-            try:
-                connection.connect()
-                line = connection.sock
-                line.settimeout(stall_s)
-                with cancellation.cutting(functools.partial(cut, line)):
-                    connection.request(method, path, headers={**_ALWAYS, **headers, **more})
-                    with connection.getresponse() as response:
-                        if response.status not in _MOVED:
-                            _check(response, uri)
-                            yield response
-                            return
-                        url = _elsewhere(url, response.headers.get("Location", ""), uri)
-            finally:
-                connection.close()
+            with _open(connection, cancellation, stall_s):
+                connection.request(method, path, headers={**_ALWAYS, **headers, **more})
+                with connection.getresponse() as response:
+                    if response.status not in _MOVED:
+                        _check(response, uri)
+                        response.url = url.geturl()
+                        yield response
+                        return
+                    url = _elsewhere(url, response.headers.get("Location", ""), uri)
         raise FetchErrorNoRepeat(f"{uri.shown}: one address leads to the next, and so on for ever")
 
 
 _ALWAYS: Final = {"User-Agent": "scitq", "Accept": "*/*", "Accept-Encoding": "identity", "Connection": "close"}
+
+
+@contextmanager
+def _open(connection: http.client.HTTPConnection, cancellation: Cancellation, stall_s: float) -> Iterator[None]:
+    """From the first packet on, TLS and proxy included, a cancellation cuts it."""
+    with ExitStack() as stack:
+
+        def line(address: tuple[str, int], *_: object) -> socket.socket:
+            opened = connected(*address, CONNECT_S, cancellation)
+            handle = stack.enter_context(opened.dup())  # TLS takes the socket itself away from us
+            stack.enter_context(cancellation.cutting(functools.partial(cut, handle)))
+            return opened
+
+        stack.callback(connection.close)
+        connection._create_connection = line  # type: ignore[attr-defined]
+        connection.connect()
+        connection.sock.settimeout(stall_s)
+        yield
 
 
 def _quoted(path: str) -> str:

@@ -10,6 +10,7 @@ import hashlib
 import os
 import secrets
 import stat
+from contextlib import suppress
 from typing import Final, Self
 
 from scitq.fetch import faults
@@ -35,6 +36,7 @@ class Part:
         self._md5 = hashlib.md5(usedforsecurity=False)
         self._hashed = 0
         self._landed = False
+        self._beside: set[str] = set()
         with faults.of_files(target):
             self.fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _UMASK)
 
@@ -45,6 +47,11 @@ class Part:
         os.close(self.fd)
         if not self._landed:
             os.unlink(self.path)
+        self._forget()
+
+    def keep(self, beside: str) -> None:
+        """A program has a file there with what it needs to go on: it goes when this one does, or begins anew."""
+        self._beside.add(beside)
 
     def expect(self, *, size: int | None = None, md5: str | None = None, modified_ns: int | None = None) -> None:
         """What the source says of it; what it does not say is left as it was."""
@@ -75,6 +82,7 @@ class Part:
         with faults.of_files(self.target):
             os.ftruncate(self.fd, 0)
             os.lseek(self.fd, 0, os.SEEK_SET)
+        self._forget()
         self.size = self._hashed = 0
         self._md5 = hashlib.md5(usedforsecurity=False)
         self.expected_bytes = self.expected_md5 = self.modified_ns = None
@@ -105,6 +113,11 @@ class Part:
             except IsADirectoryError as error:
                 raise UnsupportedError(f"{self.target} is a folder: a file cannot take its place") from error
         self._landed = True
+
+    def _forget(self) -> None:
+        for path in self._beside:
+            with suppress(FileNotFoundError):
+                os.unlink(path)
 
     def _digest(self) -> str:
         """Of all of it; what was not hashed on the way is read again."""

@@ -24,13 +24,15 @@ from scitq.fetch.watch import Cancellation, FileWatch, Watch
 
 _SMALL_BYTES: Final = 8 << 20
 """Up to here one call does it; what is larger is followed."""
+_MD5: Final[dict[str, Any]] = {"showHash": True, "hashTypes": ["md5"]}
+"""Only where it is asked for: of each large file it takes a request of its own."""
 _AS_STORED: Final = {"UseServerModTime": True, "UseListR": True}
 """One request for a thousand names, and none for each of them."""
 
 
 class Rclone(Backend):
     def stat(self, uri: URI, cancellation: Cancellation, *, md5: bool = False) -> Item:
-        options = {"showHash": md5, "hashTypes": ["md5"]}
+        options = _MD5 if md5 else {}
         place = {"fs": f"{uri.protocol}:", "remote": _utf8(uri).strip("/")}
         found = daemon().call("operations/stat", cancellation, uri.shown, **place, opt=options)["item"]
         if found is None:
@@ -40,7 +42,7 @@ class Rclone(Backend):
     def list(
         self, uri: URI, cancellation: Cancellation, *, recursive: bool = True, md5: bool = False
     ) -> Iterator[Item]:
-        options = {"recurse": recursive, "showHash": md5, "hashTypes": ["md5"], "noMimeType": True}
+        options = {"recurse": recursive, "noMimeType": True} | (_MD5 if md5 else {})
         top = _utf8(uri).strip("/")
         place = {"fs": f"{uri.protocol}:", "remote": top, "opt": options, "_config": _AS_STORED}
         try:

@@ -154,6 +154,10 @@ class FileWatch:
     def stall_s(self) -> float:
         return self._whole.stall_s
 
+    @property
+    def done_bytes(self) -> int:
+        return self._done
+
     def moved(self, count: int) -> None:
         self._done += count
         self._whole.moved(self.name, count)

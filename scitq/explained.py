@@ -7,19 +7,10 @@ page at `/docs` and docs/errors.md show all of them. Words are for ever: links l
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Final, NamedTuple
+from typing import Final
 
-
-class Trouble(NamedTuple):
-    """`status`: that of the HTTP answer; `error`: the class in `scitq.errors`; `said`: a sentence of this kind."""
-
-    word: str
-    means: str
-    remedy: str
-    status: int | None = None
-    error: str | None = None
-    said: str = ""
-
+from scitq.explained_transfers import TRANSFERS
+from scitq.trouble import Trouble
 
 REFUSALS: Final = (
     Trouble(
@@ -299,7 +290,7 @@ ERRORS: Final = (
 )  # fmt: skip
 """What commands, workers and servers say, and what the library raises."""
 
-EXPLAINED: Final[Mapping[str, Trouble]] = {trouble.word: trouble for trouble in (*REFUSALS, *ERRORS)}
+EXPLAINED: Final[Mapping[str, Trouble]] = {trouble.word: trouble for trouble in (*REFUSALS, *ERRORS, *TRANSFERS)}
 
 INTRODUCTION: Final = """\
 # What can go wrong
@@ -323,6 +314,9 @@ def page() -> str:
             "## What commands, workers and the library say\n",
             *_table(ERRORS),
             *_sections(ERRORS),
+            "## What transfers say\n",
+            *_table(TRANSFERS),
+            *_sections(TRANSFERS),
         ]
     )
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from scitq import explained
+from scitq import explained, explained_transfers
 from scitq.domain import wire
 from tests.pages import TYPED, WRITTEN
 
@@ -132,20 +132,23 @@ def test_the_files_of_the_tour_are_read_in_an_hour() -> None:
     assert sum(lines.values()) < TOUR_LINES, f"{sum(lines.values())} lines to read: {lines}"
 
 
-def errors_of_ours() -> set[str]:
-    tree = ast.parse((ROOT / "scitq" / "errors.py").read_text())
+def errors_of_ours(file: str = "scitq/errors.py") -> set[str]:
+    tree = ast.parse((ROOT / file).read_text())
     return {node.name for node in tree.body if isinstance(node, ast.ClassDef)}
 
 
 def test_every_error_has_its_entry_in_the_index() -> None:
-    missing = errors_of_ours() - {one.error for one in explained.EXPLAINED.values()}
+    of_transfers = {f"scitq.fetch.errors.{one}" for one in errors_of_ours("fetch/errors.py")}
+    ours = errors_of_ours() | of_transfers
+    missing = ours - {one.error for one in explained.EXPLAINED.values()}
     assert not missing, f"say in scitq/explained.py what they mean and what to do, then `make docs`: {sorted(missing)}"
-    gone = {one.error for one in explained.EXPLAINED.values() if one.error} - errors_of_ours()
+    gone = {one.error for one in explained.EXPLAINED.values() if one.error} - ours
     assert not gone, f"scitq/explained.py explains what is not there: {sorted(gone)}"
 
 
 def test_every_entry_of_the_index_says_what_it_means_and_what_to_do() -> None:
-    assert len(explained.EXPLAINED) == len(explained.REFUSALS) + len(explained.ERRORS), "a word is there twice"
+    entries = (*explained.REFUSALS, *explained.ERRORS, *explained_transfers.TRANSFERS)
+    assert len(explained.EXPLAINED) == len(entries), "a word is there twice"
     for one in explained.EXPLAINED.values():
         assert re.fullmatch(r"[a-z]+(-[a-z]+)*", one.word)
         assert one.means.endswith(".") and one.remedy.endswith("."), one.word

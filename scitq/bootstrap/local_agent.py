@@ -14,7 +14,7 @@ import orjson
 
 from scitq.agents.runtime import Options, run
 from scitq.bootstrap import logs
-from scitq.config import load
+from scitq.config import for_fetch, load
 
 
 def describe(options: Options) -> bytes:
@@ -26,7 +26,9 @@ def main() -> int:
     told = orjson.loads(sys.stdin.buffer.readline())
     paths = {name: Path(told[name]) for name in ("folder", "base")}
     options = Options(**{**told, **paths, "batches": tuple(told["batches"])})
-    logs.set_up(load(), of="scitq.worker")
+    settings = load()
+    logs.set_up(settings, of="scitq.worker")
+    for_fetch(settings)
     threading.Thread(target=_watch_input, daemon=True).start()
     return run(options)
 

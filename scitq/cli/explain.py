@@ -19,7 +19,8 @@ def explain(
     json: AsJson = False,
 ) -> None:
     """Explain what a refusal or an error means, and what to do about it; without a word, list all of them."""
-    from scitq.explained import EXPLAINED, Trouble
+    from scitq.explained import EXPLAINED
+    from scitq.trouble import Trouble
 
     if word is None and json:
         dump({"rows": [one._asdict() for one in EXPLAINED.values()]}, "scitq.troubles/1")
@@ -31,6 +32,8 @@ def explain(
             print(f"{one.word:{wide}}  {textwrap.shorten(first, WIDTH - wide - 2, placeholder=' …')}")
         return
     by_name: dict[str, Trouble] = {one.error.lower(): one for one in EXPLAINED.values() if one.error}
+    for one in EXPLAINED.values():  # `Quota` for short, unless `scitq.errors` has one of that name
+        by_name.setdefault((one.error or one.word).rpartition(".")[2].lower(), one)
     asked = word.strip().rpartition("#")[2].lower()  # so that what `help` says may be given as it is
     found = EXPLAINED.get(asked) or by_name.get(asked)
     if found is None:
@@ -41,7 +44,8 @@ def explain(
         dump(found._asdict(), "scitq.trouble/1")
         return
     also = [f"HTTP {found.status}"] if found.status else []
-    also += [f"scitq.errors.{found.error}"] if found.error else []
+    if found.error:
+        also.append(found.error if "." in found.error else f"scitq.errors.{found.error}")
     print(f"{found.word} ({', '.join(also)})\n")
     for text in ([f"Said as: {found.said}"] if found.said else []) + [found.means, f"What to do: {found.remedy}"]:
         print(textwrap.fill(re.sub(r"`", "", text), WIDTH, break_long_words=False, break_on_hyphens=False) + "\n")

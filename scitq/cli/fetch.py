@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -57,7 +58,21 @@ def options(
     log = logging.getLogger("scitq.fetch")
     log.handlers = [said]
     log.setLevel(logging.DEBUG if verbose else logging.WARNING)
+    _heed_settings(log)
     ctx.obj = Given(parallel)
+
+
+def _heed_settings(log: logging.Logger) -> None:
+    """The rclone.conf that scitq.conf names. Nothing else in there matters here, nor whether it is right."""
+    if os.environ.get("SCITQ_RCLONE_CONF"):
+        return
+    from scitq.config import for_fetch, load
+    from scitq.errors import Malformed
+
+    try:
+        for_fetch(load())
+    except Malformed as error:
+        log.warning("settings are passed over", extra={"error": str(error)})
 
 
 @app.command("copy", cls=program.Once)

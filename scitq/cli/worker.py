@@ -14,7 +14,7 @@ from scitq.cli import program
 from scitq.cli.client import ServerOption, connect
 from scitq.cli.invite import Ttl, invite
 from scitq.cli.tables import AsJson
-from scitq.config import Settings, load
+from scitq.config import Settings, for_fetch, load
 from scitq.config.folders import make_private
 from scitq.config.values import TOKEN
 from scitq.errors import AgentError
@@ -87,6 +87,7 @@ def worker_start(
     from scitq.bootstrap import logs, service
 
     logs.set_up(settings, of="scitq.worker")
+    for_fetch(settings)
     make_private(settings.data)  # a server of this user may have it too, and would refuse one that is open to others
     options = Options(
         url=settings.server.url,

@@ -64,6 +64,12 @@ def load(
     return Settings(**found, sources=MappingProxyType(sources), notes=tuple(notes))
 
 
+def for_fetch(settings: Settings) -> None:
+    """`scitq.fetch` stands alone and reads no settings: what it is to know is put into this process's environment."""
+    if settings.rclone_conf is not None:
+        os.environ["SCITQ_RCLONE_CONF"] = str(settings.rclone_conf)
+
+
 def _from_file(path: Path, notes: list[str]) -> dict[str, _Given]:
     try:
         contents = config_files.read(path)

@@ -31,6 +31,8 @@ LEVEL = Kind("DEBUG, INFO, WARNING, ERROR or CRITICAL", values.choice("DEBUG", "
 BYTES = Kind("a number of bytes without a unit", lambda text: values.number(text, 0, 10**15))
 COUNT = Kind("a number from 0 to 1000", lambda text: values.number(text, 0, 1_000))
 
+_RCLONE_WORDS = "`/etc/rclone.conf` where there is one, else `~/.config/rclone/rclone.conf`"
+
 
 def _data(above: Mapping[str, Any], environ: Mapping[str, str]) -> Path:
     folder = folders.data_folder(environ)
@@ -96,6 +98,11 @@ class Settings:
     base_workdir: Path = setting(
         "BASE_WORKDIR", PATH, Computed("`/scratch` where it can be written, else `work` in `SCITQ_DATA`", _workdir),
         "The folder in which a worker makes the working folders of its tasks.",
+    )  # fmt: skip
+    rclone_conf: Path | None = setting(
+        "SCITQ_RCLONE_CONF", PATH, Computed(_RCLONE_WORDS, lambda above, environ: None),
+        "The file in which rclone's remotes are described: workers and `scitq-fetch` reach `s3://`, `azure://` and "
+        "others through them. A program that imports `scitq.fetch` reads it from its environment only.",
     )  # fmt: skip
     log_file: Path | None = setting("LOG_FILE", PATH, None, "The file of the log; without it the log goes to stderr.")
     log_level: str = setting("LOG_LEVEL", LEVEL, "INFO", "The least level that is logged.")

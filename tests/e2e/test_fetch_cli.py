@@ -54,7 +54,7 @@ def test_listings_are_tables_for_pipes_and_json_for_programs(folder: Path) -> No
     assert flat == ["a.bam", "b.txt", "sub/"]
     assert run(folder, "rlist", "--not-recursive", "data") == run(folder, "nrlist", "data")
     assert f"file://{folder}/data/sub/" in run(folder, "nlist", "data")[0]
-    rows = json.loads(run(folder, "list", "--json", "--md5", f"file://{folder}/data/")[0])
+    rows = json.loads(run(folder, "list", "--json", "--md5", f"file://{folder}/data/")[0])["rows"]
     assert {row["rel_name"]: row["size"] for row in rows if row["type"] == "file"} == {
         name: len(content) for name, content in TREE.items()
     }
@@ -82,7 +82,7 @@ def test_a_dry_run_does_nothing(folder: Path) -> None:
 
 def test_sync_and_delete_do_what_the_dry_run_said(folder: Path) -> None:
     assert run(folder, "sync", "--include", "*.bam", "data", "new") == ("", "2 files copied\n")
-    assert run(folder, "sync", "--include", "*.bam", "--json", "data", "new")[0] == "[]\n"
+    assert json.loads(run(folder, "sync", "--include", "*.bam", "--json", "data", "new")[0])["files"] == []
     run(folder, "delete", "--include", "*.bam", "data")
     assert sorted(os.listdir(folder / "data")) == ["b.txt", "sub"]
     run(folder, "delete", "data")
@@ -101,7 +101,7 @@ def test_info(folder: Path) -> None:
         (["copy", "fiel:///a"], "did you mean file://"),
         (["copy", "s3:/bucket/a"], "s3:/bucket/a"),
         (["copy", "none"], "none: No such file or directory"),
-        (["list", "https@aria2://host/a"], "has no option aria2"),
+        (["list", "file@aria2:///a"], "has no option aria2"),
         (["delete", "file:///"], "the whole machine"),
         (["copy", "http://127.0.0.1:99999/a"], "no such port"),
     ],

@@ -91,8 +91,8 @@ command -v vsftpd >/dev/null || {
     install_asleep vsftpd vsftpd.service
 }
 
-for program in pigz zstd rclone; do
-    command -v "$program" >/dev/null || {
+for program in pigz zstd rclone aria2 ncdu; do
+    command -v "$program" >/dev/null || command -v "${program}c" >/dev/null || {
         if ! can_apt; then
             echo "The tests of downloads need $program: install it (Debian, as root: apt-get install $program)." >&2
             exit 1
@@ -101,17 +101,21 @@ for program in pigz zstd rclone; do
     }
 done
 
-# Azurite, which is a program of Node's: into a folder of this checkout.
-[ -x .services/node_modules/.bin/azurite-blob ] || command -v azurite-blob >/dev/null || {
+# Azurite and s3rver, which are programs of Node's: into a folder of this checkout.
+of_node() {
+    [ -x ".services/node_modules/.bin/$1" ] || command -v "$1" >/dev/null
+}
+
+{ of_node azurite-blob && of_node s3rver; } || {
     if ! command -v npm >/dev/null; then
         if ! can_apt; then
-            echo "The tests of Azure need npm to install Azurite: install it (Debian, as root: apt-get install npm)." >&2
+            echo "The tests of stores need npm to install Azurite and s3rver: install it (Debian, as root: apt-get install npm)." >&2
             exit 1
         fi
         apt_install npm
     fi
     mkdir -p .services
-    quietly npm install --no-audit --no-fund --prefix .services azurite@3.37.0
+    quietly npm install --no-audit --no-fund --prefix .services azurite@3.37.0 s3rver@3.7.1
 }
 
 command -v dockerd >/dev/null && command -v docker-registry >/dev/null && command -v busybox >/dev/null || {

@@ -123,15 +123,15 @@ def _handler(web: WebFiles) -> type[BaseHTTPRequestHandler]:
 
         def _answer(self, served: Served) -> None:
             content = served.content
-            start, is_range = self._start(served)
+            start, end, is_range = self._asked(served)
             if is_range and start >= len(content):
                 self._refuse(416, {"Content-Range": f"bytes */{len(content)}"})
                 return
             first = start // 2 if is_range and served.ranges == "wrong" else start
-            body = content if is_range and served.ranges == "whole" else content[first:]
+            body = content if is_range and served.ranges == "whole" else content[first:end]
             self.send_response_only(206 if is_range else 200)
             if is_range and served.ranges != "whole":
-                self.send_header("Content-Range", f"bytes {first}-{len(content) - 1}/{len(content)}")
+                self.send_header("Content-Range", f"bytes {first}-{end - 1}/{len(content)}")
             if served.has_length and not served.chunked:
                 self.send_header("Content-Length", str(len(body)))
             if served.chunked:
@@ -146,12 +146,16 @@ def _handler(web: WebFiles) -> type[BaseHTTPRequestHandler]:
             if self.command == "GET":
                 self._send(served, body)
 
-        def _start(self, served: Served) -> tuple[int, bool]:
-            asked = re.fullmatch(r"bytes=(\d+)-\d*", self.headers.get("Range", ""))
+        def _asked(self, served: Served) -> tuple[int, int, bool]:
+            """From which byte to which, and whether these were asked for."""
+            whole = len(served.content)
+            asked = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
             condition = self.headers.get("If-Range")
             date = None if served.changed_s is None else formatdate(served.changed_s, usegmt=True)
             holds = condition is None or condition in (served.etag, date)
-            return (int(asked[1]), True) if asked and holds and served.ranges != "none" else (0, False)
+            if not asked or not holds or served.ranges == "none":
+                return 0, whole, False
+            return int(asked[1]), min(whole, int(asked[2]) + 1) if asked[2] else whole, True
 
         def _send(self, served: Served, body: bytes) -> None:
             cut = served.cuts.pop(0) if served.cuts else None
