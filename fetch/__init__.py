@@ -12,6 +12,7 @@ from scitq.fetch.backend import Item
 from scitq.fetch.backends import check_uri
 from scitq.fetch.budget import Limits
 from scitq.fetch.deleting import delete, recursive_delete
+from scitq.fetch.disk_usage import ncdu
 from scitq.fetch.errors import Cancelled, FetchError, FetchErrorNoRepeat, UnsupportedError
 from scitq.fetch.places import get_file_uri, pathjoin, place
 from scitq.fetch.tries import Patience
@@ -37,6 +38,7 @@ __all__ = [
     "get_file_uri",
     "info",
     "list_content",
+    "ncdu",
     "pathjoin",
     "place",
     "put",

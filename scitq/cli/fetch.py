@@ -144,6 +144,38 @@ def info(uri: Uri, md5: Md5 = False, json: Json = False) -> None:
         print(f"{name}: {tables.cell(_or_dash(row[name]), long=True)}")
 
 
+@app.command("ncdu", cls=program.Once)
+def ncdu(
+    uri: Uri,
+    run: Annotated[bool, typer.Option("--run", help="Open it with ncdu, and remove it afterwards.")] = False,
+    only_file: Annotated[bool, typer.Option("--only-file", help="Only write the file, as without it.")] = False,
+    json: Json = False,
+) -> None:
+    """Find out what takes the room: write a file for `ncdu -f` and print its path."""
+    if run and (only_file or json):
+        raise typer.BadParameter("it opens a terminal, and --only-file and --json do not", param_hint="'--run'")
+    if run:
+        _look_at(uri)
+    elif json:
+        tables.dump({"file": moving.ncdu(uri)}, "scitq.usage/1")
+    else:
+        print(moving.ncdu(uri))
+
+
+def _look_at(uri: str) -> None:
+    import subprocess
+
+    from scitq.fetch.disk_usage import viewer
+
+    program = viewer()
+    path = moving.ncdu(uri)
+    try:
+        code = subprocess.run([program, "-f", path], check=False).returncode
+    finally:
+        os.unlink(path)
+    raise typer.Exit(code)
+
+
 def _show(items: Sequence[moving.Item], named: str, md5: bool, json: bool, ndjson: bool) -> None:
     rows = [_row(item) for item in items]
     if ndjson:

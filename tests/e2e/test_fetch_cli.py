@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests.conftest import miss
 from tests.services.waiting import eventually
 from tests.services.web_files import WebFiles
 
@@ -32,9 +35,9 @@ def web() -> Iterator[WebFiles]:
         yield server
 
 
-def run(folder: Path, *words: str, code: int = 0) -> tuple[str, str]:
-    """What it prints, and says."""
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+def run(folder: Path, *words: str, code: int = 0, **more: str) -> tuple[str, str]:
+    """What it prints, and says. `more` is its environment's."""
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)} | more
     command = [sys.executable, "-m", "scitq.fetch", *words]
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == code, done.stderr
@@ -93,6 +96,50 @@ def test_info(folder: Path) -> None:
     printed, _ = run(folder, "info", "--md5", "data/b.txt")
     assert "type: file\nsize: 2\n" in printed and "md5: b6d767d2f8ed5d21a44b0e5886680cb9\n" in printed
     assert json.loads(run(folder, "info", "--json", "data")[0])["type"] == "dir"
+
+
+def test_ncdu_reads_what_is_written_for_it(folder: Path) -> None:
+    if shutil.which("ncdu") is None:
+        miss("no ncdu found (Debian: apt-get install ncdu)")
+    for name in ("data/sub/\udcff", "data/a/b/c/d", "data/a.d/e"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"1" * 5_000)
+    os.mkfifo(folder / "data/pipe")
+    path = run(folder, "ncdu", "data")[0].removesuffix("\n")
+    assert json.loads(run(folder, "ncdu", "--json", "--only-file", "data")[0])["file"] != path
+    read = subprocess.run(["ncdu", "-0", "-o", "-", "-f", path], capture_output=True, check=True)
+    assert read.stderr == b""
+    tree = json.loads(read.stdout.decode("utf-8", "surrogateescape"))[3]
+    files = {os.path.relpath(name, f"file://{folder}/data"): size for name, size in sizes_in(tree)}
+    assert files == {
+        "a.bam": 1, "b.txt": 2, "sub/c.bam": 3, "sub/é'\n\x1b[31m": 4,
+        "sub/\udcff": 5_000, "a/b/c/d": 5_000, "a.d/e": 5_000, "pipe": 0,
+    }  # fmt: skip
+    assert os.stat(path).st_mode & 0o777 == 0o600, "names are nobody else's business"
+    os.unlink(path)
+
+
+def sizes_in(tree: list[Any], above: str = "") -> Iterator[tuple[str, int]]:
+    """Of an export of ncdu."""
+    here = f"{above}{tree[0]['name']}/"
+    for entry in tree[1:]:
+        if isinstance(entry, list):
+            yield from sizes_in(entry, here)
+        else:
+            yield here + entry["name"], entry.get("asize", 0)
+
+
+def test_ncdu_is_opened_in_this_terminal_and_its_file_removed(folder: Path) -> None:
+    (folder / "bin").mkdir()
+    (folder / "bin/ncdu").write_text('#!/bin/sh\necho "$1"; cp "$2" seen\nexit 3\n')
+    (folder / "bin/ncdu").chmod(0o755)
+    path = f"{folder}/bin:{os.environ['PATH']}"
+    assert run(folder, "ncdu", "--run", "data", code=3, PATH=path, TMPDIR=str(folder))[0] == "-f\n"
+    assert [name for name in os.listdir(folder) if "ncdu" in name] == []
+    assert "a.bam" in (folder / "seen").read_text()
+    said = run(folder, "ncdu", "--run", "data", code=1, PATH="/nowhere", TMPDIR=str(folder))[1]
+    assert said.count("\n") == 1 and "apt-get install ncdu" in said
+    assert "--only-file" in run(folder, "ncdu", "--run", "--only-file", "data", code=2)[1]
 
 
 @pytest.mark.parametrize(

@@ -69,7 +69,7 @@ class Prepared:
             "manage worker forget": ["name:node1"],
             "fetch sync": [str(self.folder), str(self.folder.parent / "copied"), "--dryrun"],
             "fetch delete": [str(self.folder), "--dryrun"],
-            **{f"fetch {verb}": [str(self.folder)] for verb in ("list", "rlist", "nlist", "nrlist", "info")},
+            **{f"fetch {verb}": [str(self.folder)] for verb in ("list", "rlist", "nlist", "nrlist", "info", "ncdu")},
             "manage worker signal": ["-n", "node1", "-x", str(self.execution)],
             "manage worker delete": ["-n", "node2", "--dry-run"],
             "manage event show": ["1"],
