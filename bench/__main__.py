@@ -18,10 +18,10 @@ MEASUREMENTS = (
     "simulation",
     "bus",
     "spawn",
-    "agent",
+    "agent_rate",
     "embedded",
 )
-"""`million` takes a quarter of an hour and is run by itself."""
+"""`million` and `agent` take a quarter of an hour each and are run by themselves."""
 
 
 def main() -> int:

@@ -12,8 +12,9 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Final
 
 from rich.console import Console
 from rich.table import Table
@@ -27,24 +28,23 @@ ENV = {"PATH": "/usr/bin:/bin", "HOME": "/", "CPU": "1"}
 WRAPPER = '"$@"; echo $? > "$0"'
 
 
-def main() -> int:
-    ways: dict[str, Callable[[Path], None]] = {
-        "bare posix_spawn": lambda folder: bare(folder, lambda number: ["/bin/true"]),
-        "what the shim does, in one process": without_the_socket,
-        "through the shim": through_the_shim,
-        "sh wrapper that writes the code": lambda folder: bare(folder, lambda number: wrapped(folder, number)),
-        "sh -c through the shim": lambda folder: through_the_shim(folder, shell("/bin/true; exit 0")),
-    }
-    rates: dict[str, list[float]] = {name: [] for name in ways}
-    for _ in range(ROUNDS):
+def rates(ways: Mapping[str, Callable[[Path], None]], rounds: int = ROUNDS) -> dict[str, list[float]]:
+    """Commands a second, round by round, each way in its turn."""
+    found: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(rounds):
         for name, way in ways.items():
             with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
                 begin = time.perf_counter()
                 way(Path(folder))
-                rates[name].append(COUNT / (time.perf_counter() - begin))
+                found[name].append(COUNT / (time.perf_counter() - begin))
+    return found
+
+
+def main() -> int:
+    seen = rates(WAYS)
     table = Table("way", "commands/s (median)", "lowest", "highest", "of bare")
-    bound = statistics.median(rates["bare posix_spawn"])
-    for name, found in rates.items():
+    bound = statistics.median(seen["bare posix_spawn"])
+    for name, found in seen.items():
         median = statistics.median(found)
         table.add_row(name, f"{median:,.0f}", f"{min(found):,.0f}", f"{max(found):,.0f}", f"{median / bound:.0%}")
     Console().print(table)
@@ -104,6 +104,15 @@ def through_the_shim(folder: Path, argv: tuple[str, ...] = ("/bin/true",)) -> No
         ended += len(shim.wait(60.0))
     shim.leave()
     shim.close()
+
+
+WAYS: Final[dict[str, Callable[[Path], None]]] = {
+    "bare posix_spawn": lambda folder: bare(folder, lambda number: ["/bin/true"]),
+    "what the shim does, in one process": without_the_socket,
+    "through the shim": through_the_shim,
+    "sh wrapper that writes the code": lambda folder: bare(folder, lambda number: wrapped(folder, number)),
+    "sh -c through the shim": lambda folder: through_the_shim(folder, shell("/bin/true; exit 0")),
+}
 
 
 if __name__ == "__main__":
