@@ -27,6 +27,7 @@ class Run:
     used: Used | None = None  # by the command and all it has waited for
     kill_at: float | None = None  # when whatever is left is killed
     killed: bool = False
+    forced: bool = False  # its time to end by itself is over: SIGKILL was sent
     reason: str | None = None  # why it was killed, if its code would say nothing
     failure: str | None = None  # and the class of that
 

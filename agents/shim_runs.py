@@ -198,14 +198,17 @@ class Runs:
         if due:
             now = time.monotonic()
             members = self._members(due)
+            self._look_s = min(2 * self._look_s, _LOOK_RARELY_S)
             for run in due:
                 if not members[run.execution] and run.gone:
                     self._over(run)
                 elif run.kill_at is not None and run.kill_at <= now:
                     for pid in members[run.execution]:
                         processes.send(pid, signal.SIGKILL)
-            self._look_s = min(2 * self._look_s, _LOOK_RARELY_S)
-            return self._look_s
+                    if not run.forced:  # nobody survives that for long
+                        run.forced, self._look_s = True, _LOOK_S
+            next_kill = [run.kill_at - now for run in due if run.kill_at is not None and not run.forced]
+            return min([self._look_s, *(max(left, 0.0) for left in next_kill)])
         self._look_s = _LOOK_S
         return 1.0 if self._unsaved else None
 

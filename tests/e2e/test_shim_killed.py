@@ -176,9 +176,10 @@ def test_a_process_that_was_given_the_number_of_ours_is_not_taken_for_it(bench: 
     agent = bench.agent()
     bench.start(agent, 1, "echo ready; exec sleep 1000 > /dev/null 2>&1")
     prints(agent, 1, "ready")
+    journal = bench.folder / "journal"
+    eventually(journal.read_bytes, "its start is written down")
     kill_shim(agent)
     agent.close()
-    journal = bench.folder / "journal"
     (line,) = journal.read_bytes().splitlines()
     stranger = int(line.partition(b'"pid": ')[2].partition(b",")[0])
     journal.unlink()
