@@ -101,12 +101,12 @@ for program in pigz zstd rclone aria2 ncdu; do
     }
 done
 
-# Azurite and s3rver, which are programs of Node's: into a folder of this checkout.
-of_node() {
-    [ -x ".services/node_modules/.bin/$1" ] || command -v "$1" >/dev/null
+# Azurite and s3rver, which are programs of Node's: into a folder of this checkout, in just the versions of the lock.
+have_node_services() {
+    [ -x .services/node_modules/.bin/azurite-blob ] && cmp -s tests/services/npm/package-lock.json .services/package-lock.json
 }
 
-{ of_node azurite-blob && of_node s3rver; } || {
+have_node_services || {
     if ! command -v npm >/dev/null; then
         if ! can_apt; then
             echo "The tests of stores need npm to install Azurite and s3rver: install it (Debian, as root: apt-get install npm)." >&2
@@ -115,7 +115,9 @@ of_node() {
         apt_install npm
     fi
     mkdir -p .services
-    quietly npm install --no-audit --no-fund --prefix .services azurite@3.37.0 s3rver@3.7.1
+    cp tests/services/npm/package.json tests/services/npm/package-lock.json .services/
+    rm -f .services/node_modules/.bin/azurite-blob  # it says that all is there
+    quietly npm ci --no-audit --no-fund --ignore-scripts --prefix .services
 }
 
 command -v dockerd >/dev/null && command -v docker-registry >/dev/null && command -v busybox >/dev/null || {
