@@ -58,6 +58,9 @@ class Listener(Protocol):
     def on_start(self, execution: int, pid: int, image: str) -> None:
         """It runs; `image` is what exactly it runs, with its digest. Told again after a restart of the agent."""
 
+    def on_signalled(self, execution: int, signal: int) -> None:
+        """It has reached the container."""
+
     def on_exit(self, ended: Ended) -> None: ...
 
 
@@ -99,12 +102,12 @@ class Life:
         """Without a job it is taken over as it stands."""
         self._task = asyncio.create_task(self._live(job, labels or {}))
 
-    async def leave(self) -> None:
-        """To the engine, and to the agent's next life."""
+    def leave(self) -> asyncio.Task[None] | None:
+        """To the engine, and to the agent's next life; what is ending of it here."""
         self._left = True
         if self._task is not None:
             self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        return self._task
 
     def happened(self, what: str) -> None:
         """The engine tells of it; or nothing, when it is only time to look."""
@@ -130,11 +133,15 @@ class Life:
         if signal == signals.SIGKILL:
             self.kill(0.0, None)
         elif signal in ("pause", signals.SIGSTOP, signals.SIGTSTP):
-            self._around.aside(self._engine.pause(self._container))
+            self._around.aside(self._told(self._engine.pause(self._container), signals.SIGSTOP))
         elif signal in ("resume", signals.SIGCONT):
-            self._around.aside(self._engine.resume(self._container))
+            self._around.aside(self._told(self._engine.resume(self._container), signals.SIGCONT))
         else:
-            self._around.aside(self._engine.send(self._container, signal))
+            self._around.aside(self._told(self._engine.send(self._container, signal), int(signal)))
+
+    async def _told(self, sending: Coroutine[Any, Any, bool], signal: int) -> None:
+        if await sending:
+            self._around.listener.on_signalled(self._execution, signal)
 
     async def _kill(self, container: str, grace_s: float) -> None:
         await self._engine.resume(container)  # a held one cannot even be killed

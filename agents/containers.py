@@ -40,21 +40,15 @@ class Containers:
         self, folder: Path, owner: str, engine: Engine, listener: Listener, images: Images | None = None
     ) -> None:
         self._folder, self._owner, self._engine, self._listener = folder, owner, engine, listener
-        self._around = Surroundings(engine, images or Images(engine), listener, self._over, self._aside, self._waits)
+        self.images = images or Images(engine)
+        self._around = Surroundings(engine, self.images, listener, self._over, self._aside, self._waits)
         self._lives: dict[int, Life] = {}
-        self._ended: dict[int, Ended] = {}
         self._unsaved: set[int] = set()
         self._side: set[asyncio.Task[Any]] = set()
+        self._leaving: list[asyncio.Task[Any]] = []
         self._told_at = -QUIET_S
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for path in folder.glob("*.end"):
-            try:
-                told = Ended(**json.loads(path.read_text()))
-            except (ValueError, TypeError) as error:  # then it is found out again
-                log.error("how a container ended is not readable", extra={"path": str(path), "error": str(error)})
-                path.unlink()
-            else:
-                self._ended[told.execution] = told
+        self._ended = kept_ends(folder)
 
     async def recover(self) -> None:
         """Take over what an earlier life left. Raises EngineUnavailable when nothing can be known for now."""
@@ -103,18 +97,23 @@ class Containers:
         """The server has everything of these: their files go."""
         for execution in executions:
             if execution not in self._lives and self._ended.pop(execution, None) is not None:
-                for kind in ("out", "err", "end"):  # without the last one they would be taken for lost
-                    self.output(execution, kind).unlink(missing_ok=True)
+                remove_files(self._folder, execution)
                 if execution in self._unsaved:
                     self._unsaved.remove(execution)
                     self._aside(self._engine.remove(self._name(execution)))
 
-    async def close(self) -> None:
-        """Leave the containers to the engine, and to who comes next."""
-        lives, self._lives = list(self._lives.values()), {}
-        for task in list(self._side):
+    def leave(self) -> None:
+        """The containers are the engine's from now on, and those of who comes next."""
+        self._leaving += [task for life in self._lives.values() if (task := life.leave()) is not None]
+        self._lives = {}
+        self._leaving += self._side
+        for task in self._side:
             task.cancel()
-        await asyncio.gather(*(life.leave() for life in lives), *self._side, return_exceptions=True)
+
+    async def close(self) -> None:
+        """Leave, and wait until nothing is under way here."""
+        self.leave()
+        await asyncio.gather(*self._leaving, return_exceptions=True)
 
     # Inside --------------------------------------------------------------------------------------------------------
 
@@ -166,6 +165,25 @@ class Containers:
         self._side.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("a container could not be reached", extra={"error": str(error)})
+
+
+def kept_ends(folder: Path) -> dict[int, Ended]:
+    """How those ended that are not forgotten."""
+    found: dict[int, Ended] = {}
+    for path in folder.glob("*.end"):
+        try:
+            told = Ended(**json.loads(path.read_text()))
+        except (ValueError, TypeError) as error:  # then it is found out again
+            log.error("how a container ended is not readable", extra={"path": str(path), "error": str(error)})
+            path.unlink()
+        else:
+            found[told.execution] = told
+    return found
+
+
+def remove_files(folder: Path, execution: int) -> None:
+    for kind in ("out", "err", "end"):  # without the last one they would be taken for lost
+        (folder / f"{execution}.{kind}").unlink(missing_ok=True)
 
 
 def _write(path: Path, text: str) -> None:

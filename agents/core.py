@@ -57,6 +57,7 @@ class Exit(NamedTuple):
     at: float = 0.0  # seconds since 1970
     failure: Failure | None = None  # its class, where that is not plain from the code
     used: Used | None = None
+    gives_back: bool = False  # the machine is to blame: elsewhere it may do well
 
 
 class Shim(Protocol):
@@ -174,7 +175,8 @@ class Agent:
             if id in ends:
                 self.on_exit(ends[id])
             elif id in running:
-                self._begun(id, self._shim.pid(id) or 0)
+                if (pid := self._shim.pid(id)) is not None:  # else it is told when that is known
+                    self._begun(id, pid)
                 self._shim.signal(id, "resume")  # it may be held still; if it should be, the engine says so again
             else:
                 self._begun(id, 0)
@@ -283,11 +285,14 @@ class Agent:
         if execution in self.sending:
             self._over(execution, {"output_files": files, "output_bytes": bytes})
 
-    def on_no_transfer(self, execution: int, failure: Failure, reason: str) -> None:
-        """What it needs did not come, or what it made could not be stored."""
+    def on_no_transfer(self, execution: int, failure: Failure | None, reason: str) -> None:
+        """What it needs did not come, or what it made could not be stored; without a failure, by our fault."""
         if execution in self._preparing:
             self._preparing.discard(execution)
-            self._fail(Failed(execution, None, reason, failure=failure))
+            if failure is None:
+                self.spool.report(Refused(execution, reason))
+            else:
+                self._fail(Failed(execution, None, reason, failure=failure))
         elif execution in self.sending:
             self._over(execution, {}, failure, reason)
 
@@ -348,14 +353,14 @@ class Agent:
             if now - self._waiting[id] >= WAITS_LONG_S:
                 self.spool.report(Refused(id, "it waited here, and perhaps another worker has room for it"))
 
-    def on_start(self, execution: int, pid: int) -> None:
-        """The shim says that a command runs."""
+    def on_start(self, execution: int, pid: int, image: str | None = None) -> None:
+        """The shim says that a command runs, and in which image."""
         if execution in self.spool.held:
-            self._begun(execution, pid)
+            self._begun(execution, pid, image)
 
-    def _begun(self, execution: int, pid: int) -> None:
+    def _begun(self, execution: int, pid: int, image: str | None = None) -> None:
         if self.spool.held[execution] in ("pending", "accepted", "ready"):
-            self.spool.report(Started(execution, pid))
+            self.spool.report(Started(execution, pid, image))
         self._starting.discard(execution)
 
     def on_exit(self, end: Exit) -> None:
@@ -380,6 +385,8 @@ class Agent:
         end, counts = self.over[execution], self._counts(execution)
         if self.giving_back is not None and execution in self._killed:
             self.spool.report(Refused(execution, self.giving_back))
+        elif end.gives_back:
+            self.spool.report(Refused(execution, end.reason or "it could not be run here"))
         elif counts is None:
             return
         else:

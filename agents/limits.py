@@ -1,6 +1,6 @@
 """Commands that may run only for so long, or be silent only for so long, are ended by the agent itself, in time.
 
-When a command started the shim knows, so that a restart of the agent gives it no more. How long it has been silent is
+When a command started is known, so that a restart of the agent gives it no more. How long it has been silent is
 counted from then on: an agent that was away does not know.
 """
 
@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from scitq.agents import processes
-from scitq.agents.shim_client import GRACE_S, ShimClient
+from scitq.agents.runners import Runner
+from scitq.agents.shim_client import GRACE_S
 from scitq.domain.execution import Failure
 
 AGAIN_S: Final = 5.0
@@ -34,14 +35,14 @@ class Limits:
     """Those of one agent's commands. `texts` says which limits an execution has."""
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, shim: ShimClient, texts: Callable[[int], Mapping[str, Any]]
+        self, loop: asyncio.AbstractEventLoop, runner: Runner, texts: Callable[[int], Mapping[str, Any]]
     ) -> None:
-        self._loop, self._shim, self._texts = loop, shim, texts
+        self._loop, self._runner, self._texts = loop, runner, texts
         self._watched: dict[int, _Watched] = {}
 
     def watch(self, execution: int) -> None:
         """It runs. Said again, it changes nothing."""
-        texts, started = self._texts(execution), self._shim.since(execution)
+        texts, started = self._texts(execution), self._runner.since(execution)
         if started is None or execution in self._watched:
             return
         run_s, silence_s = _seconds(texts, "run_timeout_s"), _seconds(texts, "silence_timeout_s")
@@ -69,13 +70,13 @@ class Limits:
         self._watched[execution].timers[what] = self._loop.call_later(seconds, do, *args)
 
     def _end(self, execution: int, failure: Failure, why: str) -> None:
-        self._shim.kill(execution, GRACE_S, why, failure)
+        self._runner.kill(execution, GRACE_S, why, failure)
         self._at(AGAIN_S, execution, "end", self._end, execution, failure, why)
 
     def _listen(self, execution: int, silence_s: float) -> None:
         """By the length of what it has printed: a calendar may jump, and a command may set the times of its files."""
         watched, now = self._watched[execution], self._loop.time()
-        printed = sum(_size(self._shim, execution, kind) for kind in ("out", "err"))
+        printed = sum(_size(self._runner, execution, kind) for kind in ("out", "err"))
         if printed != watched.printed:
             watched.printed, watched.since = printed, now
         if now - watched.since >= silence_s:
@@ -85,9 +86,9 @@ class Limits:
         self._at(min(LOOK_S, silence_s), execution, "silence", self._listen, execution, silence_s)
 
 
-def _size(shim: ShimClient, execution: int, kind: str) -> int:
+def _size(runner: Runner, execution: int, kind: str) -> int:
     try:
-        return os.stat(shim.output(execution, kind)).st_size
+        return os.stat(runner.output(execution, kind)).st_size
     except FileNotFoundError:
         return 0
 

@@ -46,7 +46,9 @@ class Measuring:
         if used != NOTHING:
             end = end._replace(used=used._asdict())
         if oom and end.failure is None and end.code != 0:
-            end = end._replace(failure="out_of_memory", reason=end.reason or out_of_memory(used))
+            end = end._replace(failure="out_of_memory")
+        if end.failure == "out_of_memory":  # a container's engine says that too
+            end = end._replace(reason=end.reason or out_of_memory(used))
         return end
 
     def curve(self, execution: int) -> list[Point]:

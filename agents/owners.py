@@ -35,8 +35,11 @@ class Owner(NamedTuple):
     home: str | None = None
 
 
-def owner_of(user: str) -> Owner:
-    """Who that is here. NotHere, in words, when this worker does not know him or may not run anything as him."""
+def owner_of(user: str, *, in_container: bool = False) -> Owner:
+    """Who that is here. NotHere, in words, when this worker does not know him or may not run anything as him.
+
+    In a container the engine runs it, who may do more than the agent.
+    """
     asked_user, _, asked_group = user.partition(":")
     known = _user(asked_user) if asked_user else _user(str(os.geteuid()))
     uid = known.pw_uid if isinstance(known, pwd.struct_passwd) else known
@@ -48,7 +51,7 @@ def owner_of(user: str) -> Owner:
     found = Owner(uid, gid, groups)
     if isinstance(known, pwd.struct_passwd):
         found = found._replace(name=known.pw_name, home=known.pw_dir)
-    if os.geteuid() != 0 and not is_own(found):
+    if os.geteuid() != 0 and not is_own(found) and not in_container:
         raise NotHere(
             f"this worker does not run as root, so it cannot run anything as {user}: have another worker do it, "
             "or leave the user out"

@@ -111,7 +111,7 @@ async def _run(options: Options) -> int | None:
         if first.result() == signal.SIGINT and options.give_back_on_interrupt:
             await _give_back(work, conversation, signals)
         await _stop(holding)
-        log.info("the worker stops", extra={"running": len(list(work.shim.running()))})
+        log.info("the worker stops", extra={"running": len(list(work.runners.running()))})
         return INTERRUPTED if first.result() == signal.SIGINT else 0
     finally:
         work.close()

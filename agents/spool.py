@@ -8,12 +8,13 @@ starts nothing.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, assert_never
 
 from scitq.domain.execution import Accepted, Exited, Failed, Gone, Ready, Refused, Report, Started, Succeeded
 from scitq.domain.messages import HeldStatus
 
+MOST_REASON: Final = 2_000
 MOST_REMEMBERED: Final = 10_000
 """Executions that are over and still known one by one; all below the oldest of them count as over."""
 
@@ -72,6 +73,12 @@ _SAID_BY: Final[dict[HeldStatus, Callable[[int], Report]]] = {
 }
 
 
+def tellable(reason: str) -> str:
+    """What an engine or a library said, so that it can be written and sent: a file's name may be no text."""
+    clean = reason.encode("utf-8", "replace").decode().replace("\0", "?").strip()
+    return clean[:MOST_REASON] or "no reason was given"
+
+
 class Spool:
     """The fold of an agent's entries."""
 
@@ -111,6 +118,8 @@ class Spool:
         self._enter(Given(execution, task, texts))
 
     def report(self, report: Report) -> None:
+        if isinstance(report, Exited | Failed | Refused) and report.reason is not None:
+            report = replace(report, reason=tellable(report.reason))
         self._enter(Reported(self.last + 1, report))
 
     def confirm(self, number: int) -> None:

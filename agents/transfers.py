@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
+from concurrent.futures import CancelledError as FutureCancelled
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -19,6 +20,7 @@ from scitq.agents.processes import boot_id
 from scitq.agents.resources import Moved, Resources, fetch_into
 from scitq.agents.workshop import HAS_ALL
 from scitq.domain.execution import Failure
+from scitq.errors import AgentError, ImageUnavailable, NotHere, Rejected
 from scitq.fetch import Cancellation, Cancelled, FetchError, Progress, put
 
 log = logging.getLogger(__name__)
@@ -40,6 +42,7 @@ class Underway:
     folder: str
     cancellation: Cancellation = field(default_factory=Cancellation)
     progress: Progress | None = None
+    image: tuple[int, int] | None = None  # bytes of it, done and in all
     limit: asyncio.TimerHandle | None = None
 
 
@@ -48,21 +51,25 @@ class Hears(Protocol):
 
     def on_ready(self, execution: int, files: int, bytes: int) -> None: ...
     def on_sent(self, execution: int, files: int, bytes: int) -> None: ...
-    def on_no_transfer(self, execution: int, failure: Failure, reason: str) -> None: ...
+    def on_no_transfer(self, execution: int, failure: Failure | None, reason: str) -> None:
+        """Without a failure this machine is to blame."""
+
     def on_idle(self, execution: int) -> None:
         """No thread works for it any more; also for one that was dropped."""
 
 
 class Transfers:
-    """Those of one agent. `texts` says what an execution is to have, `folder` makes the folder for it."""
+    """Those of one agent. `texts` says what an execution is to have, `folder` makes the folder for it; `image` sees to
+    it that the image of one in a container is here."""
 
     def __init__(
         self,
         resources: Resources,
         texts: Callable[[int], Mapping[str, Any]],
         folder: Callable[[int], str],
+        image: Callable[[int], Coroutine[Any, Any, None]],
     ) -> None:
-        self.resources, self._texts, self._folder = resources, texts, folder
+        self.resources, self._texts, self._folder, self._image = resources, texts, folder, image
         self.underway: dict[int, Underway] = {}
         self._pools = {what: ThreadPoolExecutor(AT_ONCE, what) for what in FAILURES}
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -76,7 +83,7 @@ class Transfers:
 
     def fetches(self, execution: int) -> bool:
         texts = self._texts(execution)
-        return bool(texts.get("input") or texts.get("resource"))
+        return bool(texts.get("input") or texts.get("resource") or texts.get("container"))
 
     def sends(self, execution: int) -> bool:
         return bool(self._texts(execution).get("output")) and _has_any(f"{self._folder(execution)}/output")
@@ -102,6 +109,12 @@ class Transfers:
         if underway is not None:
             self._ended(underway)
             underway.cancellation.cancel()
+
+    def on_image(self, execution: int, done: int, total: int) -> None:
+        """So many bytes of its image have come."""
+        underway = self.underway.get(execution)
+        if underway is not None:
+            underway.image = done, total
 
     def let_go(self, execution: int) -> None:
         """It is over: the resources it had may make room."""
@@ -146,6 +159,14 @@ class Transfers:
             pass
         except FetchError as error:
             done = partial(hears.on_no_transfer, execution, failed, str(error))
+        except ImageUnavailable as error:
+            done = partial(hears.on_no_transfer, execution, "image_failed", str(error))
+        except NotHere as error:
+            done = partial(hears.on_no_transfer, execution, None, str(error))
+        except Rejected as error:  # its container cannot be made as the task says
+            done = partial(hears.on_no_transfer, execution, "command_failed", str(error))
+        except AgentError as error:
+            done = partial(hears.on_no_transfer, execution, None, str(error))
         except OSError as error:
             reason = f"{error.strerror}: {error.filename}" if error.filename else str(error)
             done = partial(hears.on_no_transfer, execution, failed, reason)
@@ -175,6 +196,8 @@ class Transfers:
     def _prepare(self, execution: int, underway: Underway) -> Moved:
         texts, folder, moved = underway.texts, underway.folder, Moved()
         note = partial(_note, underway)
+        if texts.get("container"):
+            self._wait_for_image(execution, underway)
         for uri in _uris(texts.get("input")):
             moved = _sum(moved, fetch_into(uri, f"{folder}/input", underway.cancellation, note))
         for uri in _uris(texts.get("resource")):  # in order: a later one replaces files of an earlier one
@@ -183,6 +206,15 @@ class Transfers:
         with open(f"{folder}/{HAS_ALL}", "w") as file:
             file.write(boot_id())  # not known to be on the disk: what a power cut takes is fetched again
         return moved
+
+    def _wait_for_image(self, execution: int, underway: Underway) -> None:
+        assert self._loop is not None
+        coming = asyncio.run_coroutine_threadsafe(self._image(execution), self._loop)
+        with underway.cancellation.cutting(coming.cancel):
+            try:
+                coming.result()
+            except FutureCancelled:
+                raise Cancelled("its image is not wanted any more") from None
 
     def _send(self, execution: int, underway: Underway) -> Moved:
         uri = str(underway.texts["output"])

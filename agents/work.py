@@ -10,17 +10,19 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from scitq.agents.cleaner import AUTOCLEAN, KEEP_FAILED_S, Cleaner
+from scitq.agents.container_job import Job
+from scitq.agents.container_runner import ContainerRunner
 from scitq.agents.core import Agent, Exit
 from scitq.agents.limits import Limits
 from scitq.agents.measuring import Measuring
 from scitq.agents.output import Outputs
 from scitq.agents.resources import Resources
+from scitq.agents.runners import Runners
 from scitq.agents.shim_client import GRACE_S, Command, ShimClient
 from scitq.agents.spool import Spool
 from scitq.agents.spool_file import open_spool
@@ -29,7 +31,7 @@ from scitq.agents.workshop import Workshop, check_room, part_of
 from scitq.domain.execution import Failure
 from scitq.domain.messages import ToAgent
 from scitq.domain.output_wire import Confirm
-from scitq.errors import AgentError, Rejected, ShimUnavailable
+from scitq.errors import AgentError, ShimUnavailable
 
 log = logging.getLogger(__name__)
 
@@ -48,23 +50,25 @@ class Work:
         try:
             self.spool = Spool.reopen(entries, self.writer)
             self.workshop = Workshop(part_of(base, incarnation))
-            self.stores = Transfers(Resources(Path(self.workshop.base, "resources")), self._texts, self.workshop.folder)
+            self.containers = ContainerRunner(folder / "containers", incarnation, self._job)
+            resources = Resources(Path(self.workshop.base, "resources"))
+            self.stores = Transfers(resources, self._texts, self.workshop.folder, self.containers.image)
             self.shim = _Shim(folder / "shim", self._command)
+            self.runners = Runners(self.shim, self.containers, self._wants_container, self._on_refusal)
             self.cleaner = Cleaner(
                 self.workshop.base,
                 self.stores.resources,
                 keep_failed_s=keep_failed_s,
                 autoclean=autoclean,
             )
-            runs = str(self.shim.runs)
-            self.measuring = Measuring(lambda execution: bool(self._texts(execution).get("container")))
-            self.outputs = Outputs(lambda execution, kind: f"{runs}/{execution}.{kind}")
+            self.outputs = Outputs(lambda execution, kind: str(self.runners.output(execution, kind)))
+            self.measuring = Measuring(self._wants_container)
         except BaseException:
             self.writer.close()
             raise
         self._log_file, self._obeyed_file = folder / "server", folder / "obeyed"
         self._log = self._log_file.read_text("ascii", "replace").strip() if self._log_file.exists() else ""
-        self.agent = Agent(incarnation, self.spool, self.shim, self._counts, self._log, self.stores, self._obeyed())
+        self.agent = Agent(incarnation, self.spool, self.runners, self._counts, self._log, self.stores, self._obeyed())
         self.tell: Callable[[], None] = lambda: None
         self.turned = asyncio.Event()
         self.restart = asyncio.Event()  # somebody wants this process to begin anew
@@ -77,22 +81,22 @@ class Work:
     def begin(self, loop: asyncio.AbstractEventLoop) -> None:
         """Take over what an earlier life left, and go on."""
         self._loop = loop
-        for end in self.shim.ends():
+        for end in self.runners.ends():
             self._is_over(end)
-        for execution in self.shim.running():
+        for execution in self.runners.running():
             self.outputs.watch(execution)
         self.stores.watch(loop, self)
         self.agent.recover()
         left = [id for id in self.workshop.left() if id not in self.spool.held]
         self._closing |= dict.fromkeys(self.cleaner.found(left))
         self.cleaner.start()
-        self.shim.on_refusal = self._on_exit
-        self.shim.watch(loop, self._on_exit, self._on_start, self._on_signalled)
-        self.limits = Limits(loop, self.shim, self._texts)
+        self.limits = Limits(loop, self.runners, self._texts)
         self.measuring.watch(loop)
-        for execution in self.shim.running():
+        self.shim.watch(loop, self.on_exit, self.on_begun, self.on_signalled)
+        self.containers.watch(loop, self)
+        for execution in self.runners.running():
             self.limits.watch(execution)
-            self.measuring.begin(execution, self.shim.pid(execution), self.shim.since(execution))
+            self.measuring.begin(execution, self.runners.pid(execution), self.runners.since(execution))
         self.end_strays()
         self.turn()
 
@@ -100,19 +104,19 @@ class Work:
         """End all commands and give their tasks back: done when that is applied, or when nobody can hear of it."""
         self.agent.give_back(reason)
         self.wake()
-        while list(self.shim.running()) or (heard() and (self.agent.over or self.spool.reports)):
+        while list(self.runners.running()) or (heard() and (self.agent.over or self.spool.reports)):
             self.turned.clear()
             await self.turned.wait()
-        self.shim.leave()
+        self.runners.leave()
 
     async def end_all(self) -> None:
         """End all commands: nobody wants to hear of them any more."""
-        for execution in list(self.shim.running()):
-            self.shim.kill(execution)
-        while list(self.shim.running()):
+        for execution in list(self.runners.running()):
+            self.runners.kill(execution)
+        while list(self.runners.running()):
             self.turned.clear()
             await self.turned.wait()
-        self.shim.leave()
+        self.runners.leave()
 
     def keep_log(self) -> None:
         """Write down whose all this is: a server with another log must hear nothing of it."""
@@ -132,7 +136,7 @@ class Work:
         except AgentError as error:
             log.error("the last changes are not in the spool; they are found out again", extra={"error": str(error)})
         self.stores.close()
-        self.shim.close()
+        self.runners.close()
         self.writer.close()
 
     # What comes ----------------------------------------------------------------------------------------------------
@@ -156,7 +160,7 @@ class Work:
     def on_sent(self, execution: int, files: int, bytes: int) -> None:
         self.agent.on_sent(execution, files, bytes)
 
-    def on_no_transfer(self, execution: int, failure: Failure, reason: str) -> None:
+    def on_no_transfer(self, execution: int, failure: Failure | None, reason: str) -> None:
         self.agent.on_no_transfer(execution, failure, reason)
         self.on_idle(execution)
 
@@ -165,19 +169,26 @@ class Work:
         self._may_let_go = True
         self.wake()
 
-    def _on_start(self, execution: int, pid: int) -> None:
+    def on_image(self, execution: int, done: int, total: int) -> None:
+        self.stores.on_image(execution, done, total)
+
+    def on_recovered(self) -> None:
+        self.end_strays()
+        self.wake()
+
+    def on_begun(self, execution: int, pid: int, image: str | None = None) -> None:
         if execution not in self.outputs:
             self.outputs.watch(execution, self._loop.time() + FIRST_LOOK_S)
-        self.agent.on_start(execution, pid)
+        self.agent.on_start(execution, pid, image)
         self.limits.watch(execution)
         self.measuring.begin(execution, pid)
         self.wake()
 
-    def _on_signalled(self, execution: int, signal: int) -> None:
+    def on_signalled(self, execution: int, signal: int) -> None:
         self.agent.on_signalled(execution, signal)
         self.wake()
 
-    def _on_exit(self, end: Exit) -> None:
+    def on_exit(self, end: Exit) -> None:
         self.limits.over(end.execution)
         end = self.measuring.over(end)
         self._is_over(end)
@@ -187,7 +198,7 @@ class Work:
         self.wake()
 
     def _is_over(self, end: Exit) -> None:
-        if self.shim.started(end.execution):
+        if self.runners.started(end.execution):
             if end.execution not in self.outputs:
                 self.outputs.watch(end.execution)
             self.outputs.ended(end.execution)
@@ -213,7 +224,7 @@ class Work:
             self._try_again(error)
         try:
             self.writer.flush(self.spool)
-            self.shim.flush()
+            self.runners.flush()
             self._let_go()
         except AgentError as error:
             return self._try_again(error)
@@ -272,7 +283,7 @@ class Work:
                 elif self.workshop.remove(id, self._removed_aside):
                     self._swept.append(id)
         if self._swept:
-            self.shim.forget(self._swept)
+            self.runners.forget(self._swept)
             self._swept = []
 
     def _removed_aside(self, execution: int) -> None:
@@ -292,9 +303,9 @@ class Work:
 
     def end_strays(self) -> None:
         """What runs and is not held was taken back: should the order to end it have been lost, here it is again."""
-        for execution in self.shim.running():
+        for execution in list(self.runners.running()):
             if execution not in self.spool.held:
-                self.shim.kill(execution)
+                self.runners.kill(execution)
 
     # What the others ask -------------------------------------------------------------------------------------------
 
@@ -302,6 +313,16 @@ class Work:
         for folder in (self.workshop.base, str(self.shim.runs)):
             check_room(folder)
         return self.workshop.command(execution, self.spool.given[execution].texts, self.agent.concurrency)
+
+    def _wants_container(self, execution: int) -> bool:
+        return bool(self._texts(execution).get("container"))
+
+    def _on_refusal(self, end: Exit) -> None:
+        self._loop.call_soon(self.on_exit, end)
+
+    def _job(self, execution: int) -> Job:
+        check_room(self.workshop.base)
+        return self.workshop.job(execution, self._texts(execution), self.agent.concurrency)
 
     def _texts(self, execution: int) -> Mapping[str, Any]:
         given = self.spool.given.get(execution)
@@ -316,14 +337,6 @@ class _Shim(ShimClient):
 
     def __init__(self, folder: Path, command: Callable[[int, int], Command]) -> None:
         super().__init__(folder, command, coalesce=True)
-        self.on_refusal: Callable[[Exit], None] | None = None
-
-    def start(self, execution: int, task: int) -> None:
-        try:
-            super().start(execution, task)
-        except Rejected as refusal:
-            assert self._loop is not None and self.on_refusal is not None
-            self._loop.call_soon(self.on_refusal, Exit(execution, None, str(refusal), time.time(), "command_failed"))
 
     def kill(
         self,

@@ -20,20 +20,20 @@ import stat
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from scitq.agents.owners import give, is_own, owner_of
+from scitq.agents.container_job import Job
+from scitq.agents.container_options import parse as parse_options
+from scitq.agents.owners import give, is_own, open_to_all, owner_of
 from scitq.agents.shim_client import Command
 from scitq.errors import AgentError, DiskFull, Rejected
 
 FOLDERS: Final = ("input", "output", "resource", "temp")
 HAS_ALL: Final = ".has-all"
 """Beside these: all that was to be fetched for the command is here, since the boot that it names."""
-NOT_YET: Final = {
-    "container": "run containers",
-}
 LEAST_FREE_BYTES: Final = 1024 * 1024
 _PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -71,7 +71,7 @@ class Workshop:
         argv = words(texts)
         owner = owner_of(str(texts["user"])) if texts and texts.get("user") else None
         folder = self.folder(execution)
-        env = {**self._environ, "CPU": str(max(1, self._cores // max(concurrency, 1)))}
+        env = {**self._environ, "CPU": str(self._cpu(concurrency))}
         for name in FOLDERS:
             env[name.upper()] = f"{folder}/{name}"
         env["TMPDIR"] = f"{folder}/temp"
@@ -80,6 +80,19 @@ class Workshop:
         give(folder, owner)
         env["USER"], env["HOME"] = owner.name or str(owner.uid), owner.home or folder
         return Command(argv, folder, env, owner.uid, owner.gid, owner.groups)
+
+    def job(self, execution: int, texts: Mapping[str, Any] | None, concurrency: int) -> Job:
+        """What is to be run in a container, its folders made; raises the same."""
+        argv, said = words(texts), texts or {}
+        options = parse_options(said.get("container_options"))
+        owner = owner_of(str(said["user"]), in_container=True) if said.get("user") else None
+        folder = self.folder(execution)
+        open_to_all(folder)
+        job = Job(str(said["container"]), argv, folder, options, self._cpu(concurrency))
+        return job if owner is None else replace(job, uid=owner.uid, gid=owner.gid)
+
+    def _cpu(self, concurrency: int) -> int:
+        return max(1, self._cores // max(concurrency, 1))
 
     def folder(self, execution: int) -> str:
         """Its working folder, made if it is not there."""
@@ -182,9 +195,6 @@ def words(texts: Mapping[str, Any] | None) -> list[str]:
     """The command and its arguments; Rejected when there are none, or the task asks for what is not done here."""
     if texts is None or not isinstance(text := texts.get("command"), str):
         raise Rejected("the task came without its command")
-    for name, what in NOT_YET.items():
-        if texts.get(name):
-            raise Rejected(f"this worker cannot {what} yet, and the task asks for it ({name})")
     if "\0" in text:
         raise Rejected("the command contains a NUL character")
     try:

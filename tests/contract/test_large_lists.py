@@ -51,8 +51,8 @@ def fill(connection: Connection) -> None:
     )
     connection.execute(
         text(
-            "INSERT INTO executions (id, task, worker, status, position, assigned_at, modified_at) "
-            "SELECT id, id, 1 + id % 2, CASE WHEN id % 9999 = 3 THEN 'failed' ELSE 'succeeded' END, id, 1, 1 "
+            "INSERT INTO executions (id, task, worker, status, phase, position, assigned_at, modified_at) "
+            "SELECT id, id, 1 + id % 2, CASE WHEN id % 9999 = 3 THEN 'failed' ELSE 'succeeded' END, 'done', id, 1, 1 "
             "FROM generate_series(1, :many) AS id"
         ),
         {"many": MANY},

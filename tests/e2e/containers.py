@@ -29,12 +29,16 @@ class Ear:
         self.started: dict[int, tuple[int, str]] = {}
         self.ended: dict[int, Ended] = {}
         self.images: dict[int, list[tuple[int, int]]] = {}
+        self.signalled: dict[int, list[int]] = {}
 
     def on_image(self, execution: int, done: int, total: int) -> None:
         self.images.setdefault(execution, []).append((done, total))
 
     def on_start(self, execution: int, pid: int, image: str) -> None:
         self.started[execution] = pid, image
+
+    def on_signalled(self, execution: int, signal: int) -> None:
+        self.signalled.setdefault(execution, []).append(signal)
 
     def on_exit(self, ended: Ended) -> None:
         assert ended.execution not in self.ended, "told twice"

@@ -70,7 +70,7 @@ def held(client: Client, **more: Any) -> int:
 EVERY = [
     (thing, verb)
     for thing, verbs in {
-        "worker": "list update delete signal invite",
+        "worker": "list update delete signal clean restart forget invite",
         "task": "list show output wait update relaunch delete pause resume release",
         "batch": "list stop go delete",
         "execution": "list output signal",

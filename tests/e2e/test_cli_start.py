@@ -130,7 +130,7 @@ main.main()
 def test_one_program_has_all_the_others(tmp_path: Path) -> None:
     help = run(Machine(tmp_path), "--help").stdout
     assert re.findall(r"^  ([a-z]+)  ", help.partition("Commands:")[2], re.M) == [
-        "up", "server", "launch", "explain", "worker", "manage", "config", "completion",
+        "up", "server", "launch", "explain", "worker", "manage", "fetch", "config", "completion",
     ]  # fmt: skip
     for words in (
         ("up",),

@@ -52,7 +52,6 @@ def test_a_command_is_split_and_no_shell_reads_it(command: str, argv: list[str])
         ({"command": "a\0b"}, "NUL"),
         ({"command": "a 'b"}, "cannot be split into words: no closing quotation"),
         ({"command": "a \\"}, "cannot be split into words: no escaped character"),
-        ({"command": "a", "container": "alpine"}, "cannot run containers yet"),
     ],
 )
 def test_what_cannot_be_run_is_refused_in_words(workshop: Workshop, texts: dict[str, Any] | None, why: str) -> None:
