@@ -74,6 +74,8 @@ class Engine:
         version = client.version()
         self.is_podman = any("podman" in part["Name"].lower() for part in version.get("Components", ()))
         self.version = f"{'podman' if self.is_podman else 'docker'} {version.get('Version', '')}"
+        self.root = str(client.info().get("DockerRootDir") or "/")
+        """Where it keeps images, on this machine's disk."""
 
     @classmethod
     async def connect(cls, socket: str | None = None) -> Engine:
@@ -156,6 +158,10 @@ class Engine:
         """NotThere when there is none."""
         found: Json = await self.ask(partial(_image, name=name))
         return found
+
+    async def remove_image(self, name: str) -> None:
+        """Refused while a container is made of it; NotThere when it is gone."""
+        await self.ask(lambda client: client.remove_image(name))
 
     async def containers(self, label: str) -> list[Json]:
         """Those with the label, in whatever state."""

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from scitq.agents.container_options import ContainerOptions
+from scitq.domain.container_options import ContainerOptions
 
-OWNER, EXECUTION = "scitq.owner", "scitq.execution"
-"""The labels by which a container is found again."""
+OWNER, EXECUTION, BOOT = "scitq.owner", "scitq.execution", "scitq.boot"
+"""The labels by which a container is found again; and since which start of the machine it is there."""
 FOLDERS: Final = {"/input": "input", "/output": "output", "/tmp": "temp", "/resource": "resource"}
 READ_ONLY: Final = ("/resource",)
 GIVES_WAY: Final = ("/tmp", "/data")

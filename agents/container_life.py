@@ -16,10 +16,11 @@ from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, Protocol
 
 from scitq.agents.container_engine import Engine
-from scitq.agents.container_job import Job
+from scitq.agents.container_job import BOOT, Job
 from scitq.agents.container_logs import Log
 from scitq.agents.engine_stream import NotThere
 from scitq.agents.images import Images
+from scitq.agents.processes import boot_id
 from scitq.errors import AgentError, EngineUnavailable, ImageUnavailable, Rejected
 
 log = logging.getLogger(__name__)
@@ -29,6 +30,7 @@ AGAIN_S: Final = 1.0
 PATIENCE_S: Final = 60.0
 """For so long an engine that does not answer is waited for by an execution that has no container yet."""
 REMOVED: Final = "its container was removed by somebody else, and nobody has seen how it ended"
+REBOOTED: Final = "the machine was restarted"
 NEVER: Final = "it was stopped before it had started"
 _ALIVE: Final = ("created", "running", "paused", "restarting")
 _MISSING, _UNUSABLE = 127, 126  # the codes by which shells, and docker run, say so
@@ -220,6 +222,9 @@ class Life:
         state = (await self._inspect(container))["State"]
         self._oom = self._oom or bool(state.get("OOMKilled"))
         code = None if self._reason else int(state["ExitCode"])
+        if code and seen["Config"]["Labels"].get(BOOT, boot_id()) != boot_id():  # it did not end by itself
+            self._end_and_remove(container, None, REBOOTED, failure="lost")
+            return
         self._end_and_remove(container, code, self._reason or state.get("Error") or None)
 
     async def _start(self, container: str) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from scitq.agents.container_options import RESERVED
-from scitq.agents.container_table import ALIASES, LETTERS, OPTIONS
+from scitq.domain.container_options import RESERVED
+from scitq.domain.container_table import ALIASES, LETTERS, OPTIONS
 
 HEAD = """# Tasks in containers
 

@@ -16,11 +16,14 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from scitq.agents import processes
+from scitq.agents.cleaner import AUTOCLEAN, LOOK_EVERY_S
 from scitq.agents.container_engine import Engine
 from scitq.agents.container_job import Job
 from scitq.agents.container_life import AGAIN_S, GRACE_S, NEVER, Ended
 from scitq.agents.containers import Containers, kept_ends, remove_files
 from scitq.agents.core import Exit
+from scitq.agents.image_cache import ImageCache
+from scitq.agents.images import Images
 from scitq.domain.execution import Failure
 from scitq.errors import EngineUnavailable
 
@@ -51,9 +54,12 @@ class ContainerRunner:
         folder: Path,
         owner: str,
         job: Callable[[int], Job],
+        *,
+        autoclean: int = AUTOCLEAN,
         connect: Callable[[], Awaitable[Engine]] = Engine.connect,
     ) -> None:
         self._folder, self._owner, self._job, self._connect = folder, owner, job, connect
+        self._autoclean, self._cache = autoclean, ImageCache(folder)
         self._ended = kept_ends(folder)
         self._left = {int(path.stem) for path in folder.glob("*.out")} - self._ended.keys()
         self._later: list[Callable[[], None]] = []  # for those that are left, when they can be reached
@@ -63,6 +69,7 @@ class ContainerRunner:
         self._engine: Engine | None = None
         self._containers: Containers | None = None
         self._connecting: asyncio.Task[None] | None = None
+        self._keeping: asyncio.Task[None] | None = None
         self._trouble = ""
         self._hears: Hears | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -75,8 +82,9 @@ class ContainerRunner:
 
     def close(self) -> None:
         """Leave the containers to the engine, and to who comes next."""
-        if self._connecting is not None:
-            self._connecting.cancel()
+        for task in (self._connecting, self._keeping):
+            if task is not None:
+                task.cancel()
         if self._containers is not None:
             self._containers.leave()
         if self._engine is not None:
@@ -192,7 +200,7 @@ class ContainerRunner:
             await asyncio.sleep(AGAIN_S)
 
     async def _take_over(self, engine: Engine) -> None:
-        containers = Containers(self._folder, self._owner, engine, self)
+        containers = Containers(self._folder, self._owner, engine, self, Images(engine, self._cache))
         try:
             await containers.recover()
         except BaseException:
@@ -209,6 +217,16 @@ class ContainerRunner:
             containers.start(execution, job)
         if self._hears is not None:
             self._hears.on_recovered()
+        assert self._loop is not None
+        self._keeping = self._loop.create_task(self._keep_room(engine))
+
+    async def _keep_room(self, engine: Engine) -> None:
+        while True:
+            try:
+                await self._cache.make_room(engine, self._autoclean)
+            except EngineUnavailable as error:
+                log.warning("images cannot be removed", extra={"error": str(error)})
+            await asyncio.sleep(LOOK_EVERY_S)
 
     # What the containers tell --------------------------------------------------------------------------------------
 

@@ -21,10 +21,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from scitq.agents.container_engine import Engine
-from scitq.agents.container_job import EXECUTION, OWNER, Job
+from scitq.agents.container_job import BOOT, EXECUTION, OWNER, Job
 from scitq.agents.container_life import AGAIN_S, GRACE_S, REMOVED, Ended, Life, Listener, Surroundings
 from scitq.agents.engine_stream import NotThere, events
 from scitq.agents.images import Images
+from scitq.agents.processes import boot_id
 from scitq.errors import EngineUnavailable
 
 log = logging.getLogger(__name__)
@@ -67,7 +68,8 @@ class Containers:
     def start(self, execution: int, job: Job) -> None:
         """Have it run, once: a second start does nothing."""
         if not self.started(execution):
-            self._life(execution).begin(job, {OWNER: self._owner, EXECUTION: str(execution)})
+            labels = {OWNER: self._owner, EXECUTION: str(execution), BOOT: boot_id()}
+            self._life(execution).begin(job, labels)
 
     def kill(self, execution: int, grace_s: float = GRACE_S, reason: str | None = None) -> None:
         """Ask it to end, and after the grace no longer ask. With a reason its end has that and no code."""

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from scitq.agents.container_engine import Engine, Refused
 from scitq.agents.engine_stream import NotThere
+from scitq.agents.image_cache import ImageCache
 from scitq.errors import EngineUnavailable, ImageUnavailable
 
 if TYPE_CHECKING:
@@ -43,8 +44,8 @@ class _Pull:
 class Images:
     """Of one engine."""
 
-    def __init__(self, engine: Engine, *, again_s: float = AGAIN_S) -> None:
-        self._engine, self._again_s = engine, again_s
+    def __init__(self, engine: Engine, cache: ImageCache | None = None, *, again_s: float = AGAIN_S) -> None:
+        self._engine, self._cache, self._again_s = engine, cache, again_s
         self._pulls: dict[tuple[str, str | None], _Pull] = {}
 
     async def get(self, name: str, policy: str = "missing", platform: str | None = None,
@@ -58,6 +59,8 @@ class Images:
         if policy != "always":
             with_it = await self.exactly(name, name)
             if with_it is not None:
+                if self._cache is not None:
+                    self._cache.used(name)
                 return with_it
             if policy == "never":
                 raise ImageUnavailable(f"the image {name} is not on this machine, and --pull never was asked for")
@@ -115,6 +118,8 @@ class Images:
         for attempt in range(1, TRIES + 1):
             try:
                 await self._engine.ask(lambda client: _fetch(client, name, platform, stop, tell), long=True)
+                if self._cache is not None:
+                    self._cache.fetched(name)
                 return
             except (Refused, NotThere, EngineUnavailable) as error:
                 if attempt == TRIES or any(word.lower() in str(error).lower() for word in _FINAL):

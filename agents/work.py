@@ -50,7 +50,7 @@ class Work:
         try:
             self.spool = Spool.reopen(entries, self.writer)
             self.workshop = Workshop(part_of(base, incarnation))
-            self.containers = ContainerRunner(folder / "containers", incarnation, self._job)
+            self.containers = ContainerRunner(folder / "containers", incarnation, self._job, autoclean=autoclean)
             resources = Resources(Path(self.workshop.base, "resources"))
             self.stores = Transfers(resources, self._texts, self.workshop.folder, self.containers.image)
             self.shim = _Shim(folder / "shim", self._command)

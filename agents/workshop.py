@@ -26,9 +26,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from scitq.agents.container_job import Job
-from scitq.agents.container_options import parse as parse_options
 from scitq.agents.owners import give, is_own, open_to_all, owner_of
 from scitq.agents.shim_client import Command
+from scitq.domain.container_options import parse as parse_options
 from scitq.errors import AgentError, DiskFull, Rejected
 
 FOLDERS: Final = ("input", "output", "resource", "temp")

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Annotated, Any, Final
 
 import orjson
@@ -27,6 +28,7 @@ from scitq.domain.commands import (
     SteerWorkers,
     TaskSpec,
 )
+from scitq.domain.container_options import parse as parse_options
 from scitq.errors import Malformed, Rejected
 
 MOST_TASKS: Final = 10_000
@@ -46,10 +48,21 @@ def _batch(name: str) -> str:
         raise ValueError(str(refusal)) from refusal
 
 
+@lru_cache(1_000)
+def _options(text: str) -> str:
+    """Ten thousand tasks of a request have the same ones."""
+    try:
+        parse_options(text)
+    except Rejected as refusal:
+        raise ValueError(str(refusal)) from refusal
+    return text
+
+
 Id = Annotated[int, Ge(1), Le(2**48 - 1)]
 Ids = Annotated[tuple[Id, ...], MinLen(1), MaxLen(10_000)]
 Name = Annotated[str, MinLen(1), MaxLen(1_000), AfterValidator(_no_nul)]
 Text = Annotated[str, MaxLen(1_000_000), AfterValidator(_no_nul)]
+ContainerOptions = Annotated[str, MaxLen(100_000), AfterValidator(_options)]
 CommandText = Annotated[str, MinLen(1), MaxLen(1_000_000), AfterValidator(_no_nul)]
 BatchName = Annotated[str, AfterValidator(_batch)]
 Seconds = Annotated[int, Ge(1), Le(10**9)]
@@ -66,7 +79,7 @@ class _Form(BaseModel):
 
 class _Texts(_Form):
     container: Name | None = None
-    container_options: Text | None = None
+    container_options: ContainerOptions | None = None
     input: Text | None = None
     output: Text | None = None
     resource: Text | None = None

@@ -53,7 +53,7 @@ class NewTask(TypedDict, total=False):
     input: requests.Text | None
     output: requests.Text | None
     container: Name
-    container_options: requests.Text | None
+    container_options: requests.ContainerOptions | None
     resource: requests.Text | None
     required_task_ids: Annotated[list[Other], MaxLen(100_000)] | None
     retry: Retry
@@ -81,7 +81,7 @@ class Changes(TypedDict, total=False):
     input: requests.Text | None
     output: requests.Text | None
     container: Name
-    container_options: requests.Text | None
+    container_options: requests.ContainerOptions | None
     resource: requests.Text | None
     required_task_ids: Annotated[list[forms.Id], MaxLen(100_000)] | None
     retry: Retry

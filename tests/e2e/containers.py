@@ -13,9 +13,9 @@ import uvloop
 from scitq.agents.container_engine import Engine
 from scitq.agents.container_job import FOLDERS, Job
 from scitq.agents.container_life import Ended
-from scitq.agents.container_options import parse
 from scitq.agents.containers import Containers
 from scitq.agents.images import Images
+from scitq.domain.container_options import parse
 from tests.services.docker import IMAGE, PrivateDocker
 
 T = TypeVar("T")

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from docker.errors import APIError
 
-from scitq.agents.container_options import parse
+from scitq.domain.container_options import parse
 from tests.conftest import miss
 from tests.services.docker import IMAGE, PrivateDocker
 

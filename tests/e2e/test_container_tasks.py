@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from scitq.errors import ServerError
 from tests.services.docker import IMAGE, PASSWORD, USER, PrivateDocker, PrivateRegistry
 from tests.services.scitq import Embedded, embedded
 from tests.services.waiting import eventually
@@ -84,9 +86,6 @@ def test_a_task_has_its_data_and_its_outputs_are_stored(
 @pytest.mark.parametrize(
     ("options", "image", "failure", "why"),
     [
-        ("--gpu all", IMAGE, "command_failed", "did you mean --gpus?"),
-        ("--name mine", IMAGE, "command_failed", "--name"),
-        ("-v /etc:/input", IMAGE, "command_failed", "the task's own folder"),
         ("--memory 1", IMAGE, "command_failed", "emory"),
         ("--pull never", "not/here:1", "image_failed", "is not on this machine"),
         (ALONE, "UPPER CASE", "image_failed", "UPPER CASE"),
@@ -96,6 +95,29 @@ def test_what_cannot_be_run_fails_in_words(system: Embedded, options: str, image
     done = run(system, "true", options, container=image)
     assert (done["status"], done["failure"], done["started_date"]) == ("failed", failure, None), done
     assert why in done["reason"]
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        ("--gpu all", "did you mean --gpus?"),
+        ("--name mine", "--hostname"),
+        ("-v /etc:/input", "the task's own folder"),
+        ("-e 'A=", "cannot be split into words"),
+    ],
+)
+def test_options_that_docker_would_not_take_are_refused_before_anything_is_queued(
+    system: Embedded, options: str, why: str
+) -> None:
+    client = system.client()
+    before = len(client.tasks())
+    with pytest.raises(ServerError, match=re.escape(why)):
+        client.task_create("true", container=IMAGE, container_options=options)
+    assert len(client.tasks()) == before
+    task = submit(system, "true", status="paused")
+    with pytest.raises(ServerError, match=re.escape(why)):
+        client.task_update(task, container_options=options)
+    client.task_delete(task)
 
 
 def test_a_command_that_is_not_in_the_image_fails_like_in_a_shell(system: Embedded) -> None:

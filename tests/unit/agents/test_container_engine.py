@@ -12,7 +12,7 @@ import pytest
 
 from scitq.agents.container_engine import Engine, find_socket
 from scitq.agents.container_job import Job
-from scitq.agents.container_options import parse
+from scitq.domain.container_options import parse
 from scitq.errors import EngineUnavailable
 
 

@@ -10,9 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from scitq.agents import container_values as values
-from scitq.agents.container_mount import mount
-from scitq.agents.container_values import Json, integer, one_of, size, text
+from scitq.domain import container_values as values
+from scitq.domain.container_mount import mount
+from scitq.domain.container_values import Json, integer, one_of, size, text
 
 
 @dataclass(slots=True)

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scitq.agents.container_options import RESERVED, ContainerOptions, parse
-from scitq.agents.container_table import ALIASES, LETTERS, OPTIONS
+from scitq.domain.container_options import RESERVED, ContainerOptions, parse
+from scitq.domain.container_table import ALIASES, LETTERS, OPTIONS
 from scitq.errors import Rejected
 
 G = 1024**3

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from scitq.agents.container_values import boolean, fields, one_of, pair, size, target
+from scitq.domain.container_values import boolean, fields, one_of, pair, size, target
 
 Json = dict[str, Any]
 

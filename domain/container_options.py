@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from scitq.agents.container_table import ALIASES, LETTERS, OPTIONS, Draft
+from scitq.domain.container_table import ALIASES, LETTERS, OPTIONS, Draft
 from scitq.errors import Rejected
 
 RESERVED: Final = ("/input", "/output", "/resource")
