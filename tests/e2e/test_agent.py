@@ -45,6 +45,11 @@ def lives(pid: int) -> bool:
 # What runs ----------------------------------------------------------------------------------------------------
 
 
+@pytest.fixture(autouse=True)
+def without_an_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
+
+
 @in_a_loop
 async def test_commands_run_and_how_they_end_is_told(tmp_path: Path) -> None:
     async with machine(tmp_path) as one:
@@ -68,7 +73,7 @@ async def test_commands_run_and_how_they_end_is_told(tmp_path: Path) -> None:
         assert gateway.ends[3] == Failed(3, 127, no_such, 0, len(gateway.has(3, 2)), "command_failed")
         unsplit = "the command cannot be split into words: no closing quotation"
         assert gateway.ends[4] == Failed(4, None, unsplit, failure="command_failed")
-        assert isinstance(gateway.ends[5], Failed) and "cannot run containers yet" in str(gateway.ends[5].reason)
+        assert isinstance(gateway.ends[5], Refused) and "there is no docker" in gateway.ends[5].reason
         assert isinstance(gateway.ends[6], Succeeded) and gateway.has(7) == b"$HOME ; exit 3\n"
         assert gateway.started.keys() == {1, 2, 6, 7} and all(gateway.started.values())
         await gateway.until(lambda: os.listdir(one.works) == [] and os.listdir(one.folder / "shim" / "runs") == [])
