@@ -23,7 +23,15 @@ want it, with whatever `docker login` of the worker's user has left; failing reg
 exactly was run is known by its digest. The container outlives a restart of the worker, and is removed when all it has
 printed is kept.
 
-What cannot be started since the program is not in the image ends with 127, what may not be run with 126. A task that
+A registry without TLS is named in `insecure-registries` of the engine's settings. Images that a worker has fetched are
+removed again when the engine's disk is nearly full (`--autoclean`), the one first that was not used for longest; what
+somebody else put there stays.
+
+Inside, the command is root unless the image, `--user` or the task says otherwise; its folders can be written by whoever
+that is, and nobody else on the machine gets at them.
+
+A worker without an engine gives the task back. One that is restarted before its engine waits for that, and gives
+nothing up. What cannot be started since the program is not in the image ends with 127, what may not be run with 126. A task that
 the kernel killed for want of memory says so.
 
 ## container_options
