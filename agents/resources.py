@@ -25,7 +25,8 @@ from typing import Final, NamedTuple
 
 import orjson
 
-from scitq.fetch import URI, Cancellation, FetchError, Progress, get, info, list_content
+from scitq.fetch import URI, Cancellation, FetchError, Progress, UnsupportedError, get, info, list_content
+from scitq.fetch.uri import OF_RUNS
 
 log = logging.getLogger(__name__)
 
@@ -201,8 +202,13 @@ def fetch_into(
 def _look_of(uri: str, cancellation: Cancellation) -> str | None:
     """By what a change of the source shows: sizes and dates. None where it does not say."""
     where = URI(uri).bare
+    if where.protocol in OF_RUNS:  # they stay what they are, and their archive may be away for a day
+        return None
     if not where.is_folder:
-        one = info(where, cancellation=cancellation)
+        try:
+            one = info(where, cancellation=cancellation)
+        except UnsupportedError:
+            return None
         return None if one.size is None and one.modification_date is None else f"{one.size} {one.modification_date}"
     items = sorted(
         (one.rel_name, one.size or 0, str(one.modification_date))

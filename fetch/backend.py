@@ -10,12 +10,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from scitq.fetch.errors import UnsupportedError
 from scitq.fetch.part import Part
 from scitq.fetch.uri import URI
 from scitq.fetch.watch import Cancellation, FileWatch, Watch
+
+if TYPE_CHECKING:
+    from scitq.fetch.moving import Mover
 
 Kind = Literal["file", "dir", "link", "unknown"]
 
@@ -62,6 +65,14 @@ class Backend:
     def delete(self, uri: URI, cancellation: Cancellation) -> None:
         """A file, or a folder that is empty. What is gone already is no error."""
         raise self._cannot(uri, "be deleted from")
+
+    def brings(self, uri: URI) -> bool:
+        """Whether it stands for several files that only this protocol knows how to come by: see `bring`."""
+        return False
+
+    def bring(self, uri: URI, folder: str, mover: Mover) -> None:
+        """All of them into a folder of this machine that is empty, whole and verified; it tries again by itself."""
+        raise self._cannot(uri, "be read from")
 
     def copies(self, source: URI, target: URI) -> bool:
         """Whether `copy` does it without the bytes passing through here."""

@@ -11,10 +11,17 @@ from scitq.fetch.errors import BadURI, UnsupportedError
 from scitq.fetch.uri import ON_HOSTS, URI, meant
 
 _PLACES: Final = {
+    "fasp": "scitq.fetch.aspera:Aspera",
     "file": "scitq.fetch.local:LocalFiles",
     "ftp": "scitq.fetch.ftp:Ftp",
     "http": "scitq.fetch.http:Http",
     "https": "scitq.fetch.http:Http",
+    "run+fastq": "scitq.fetch.runs:Runs",
+    "run+submitted": "scitq.fetch.runs:Runs",
+}
+_OPTIONS: Final = {
+    "run+fastq": ("aspera", "filter_r1", "ftp", "sra"),
+    "run+submitted": ("aspera", "ftp"),
 }
 _ARIA2: Final = "scitq.fetch.aria2:Aria2"
 _REMOTE: Final = "scitq.fetch.rclone:Rclone"
@@ -51,8 +58,10 @@ def _place(uri: URI) -> str:
         raise BadURI(_unknown(uri.protocol, known), 0, _like(uri, known))
     if uri.options == ("aria2",) and uri.protocol in ON_HOSTS:
         return _ARIA2
-    if uri.options:
-        raise UnsupportedError(f"{uri.protocol}:// has no option {uri.options[0]}")
+    known_options = _OPTIONS.get(uri.protocol, ())
+    if wrong := [option for option in uri.options if option not in known_options]:
+        only = f", only {', '.join(known_options)}" if known_options else ""
+        raise UnsupportedError(f"{uri.protocol}:// has no option {wrong[0]}{only}")
     return _PLACES.get(uri.protocol, _REMOTE)
 
 

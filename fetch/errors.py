@@ -21,6 +21,8 @@ The three names that end in words of their own are those of scitq 1; they mean w
 
 from __future__ import annotations
 
+from typing import Final
+
 from scitq.errors import ScitqError
 
 
@@ -82,6 +84,10 @@ class NotInstalled(FetchErrorNoRepeat):
 
 class Cancelled(FetchErrorNoRepeat):
     """The caller called it off. What was written of the file is removed."""
+
+
+HERE: Final = (NoSpace, NotSafe, Cancelled)
+"""What another source of the same would not mend."""
 
 
 class UnsupportedError(FetchErrorNoRepeat):

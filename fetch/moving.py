@@ -13,7 +13,7 @@ from typing import Final, Self
 from scitq.fetch import faults
 from scitq.fetch.backend import Item
 from scitq.fetch.backends import backend_of
-from scitq.fetch.errors import Corrupt, NotFound, NotSafe
+from scitq.fetch.errors import HERE, Corrupt, FetchError, NotFound, NotSafe
 from scitq.fetch.many import each
 from scitq.fetch.part import Part
 from scitq.fetch.staging import hidden_folder, merge
@@ -39,12 +39,16 @@ class Move:
     size: int | None = None
     modified_ns: int | None = None
     """The time it is to have here: that of the listing, so that a later comparison finds it unchanged."""
+    md5: str | None = None
+    """What its list says of it, where the server does not."""
+    mirrors: tuple[URI, ...] = ()
+    """Where the same file is as well, to be asked one after the other if the source fails."""
 
     @classmethod
     def of(cls, item: Item, target: URI) -> Self:
         told = item.modification_date if item.uri.protocol != "file" else None
         modified_ns = None if told is None else (told - _EPOCH) // timedelta(microseconds=1) * 1_000
-        return cls(item.uri, target.as_folder.child(item.rel_name), item.rel_name, item.size, modified_ns)
+        return cls(item.uri, target.as_folder.child(item.rel_name), item.rel_name, item.size, modified_ns, item.md5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +120,7 @@ class Mover:
 
     def _file(self, move: Move, watch: FileWatch) -> None:
         if move.target.protocol == "file":
-            self._get(move.source, move.target.path, watch, move.modified_ns)
+            self._get(move, move.target.path, watch, move.modified_ns)
         elif move.source.protocol == "file":
             self._put(move.source.path, move.target, watch)
         elif backend_of(move.target).copies(move.source, move.target):
@@ -124,22 +128,39 @@ class Mover:
         else:
             with tempfile.TemporaryDirectory(prefix="scitq-fetch-") as folder:
                 here = os.path.join(folder, "file")
-                self._get(move.source, here, self._unseen(move))
+                self._get(move, here, self._unseen(move))
                 self._put(here, move.target, watch)
         watch.done()
 
-    def _get(self, source: URI, target: str, watch: FileWatch, modified_ns: int | None = None) -> None:
-        backend = backend_of(source)
+    def _get(self, move: Move, target: str, watch: FileWatch, modified_ns: int | None = None) -> None:
+        errors: list[FetchError] = []
         with Part(target) as part:
-
-            def once() -> None:
-                watch.again(part.size)
-                backend.get(source, part, watch)
-                part.verify()
-
-            persistently(once, source.shown, watch.cancellation, self.patience, lambda: part.size)
+            for source in (move.source, *move.mirrors):
+                try:
+                    self._arrive(source, part, watch, move.md5)
+                    break
+                except FetchError as error:
+                    watch.cancellation.check()
+                    errors.append(error)
+                    if isinstance(error, HERE):
+                        raise
+                    part.restart()
+            else:
+                raise next((error for error in errors if error.retryable), errors[-1])
             part.expect(modified_ns=modified_ns)
             part.land()
+
+    def _arrive(self, source: URI, part: Part, watch: FileWatch, md5: str | None) -> None:
+        backend = backend_of(source)
+
+        def once() -> None:
+            watch.again(part.size)
+            part.expect(md5=md5)  # so that it is computed on the way
+            backend.get(source, part, watch)
+            part.expect(md5=md5)
+            part.verify()
+
+        persistently(once, source.shown, watch.cancellation, self.patience, lambda: part.size)
 
     def _put(self, source: str, target: URI, watch: FileWatch) -> None:
         self._try(lambda: backend_of(target).put(source, target, watch), target, watch)

@@ -9,8 +9,8 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
+import shutil
 import stat
-from contextlib import suppress
 from typing import Final, Self
 
 from scitq.fetch import faults
@@ -50,7 +50,7 @@ class Part:
         self._forget()
 
     def keep(self, beside: str) -> None:
-        """A program has a file there with what it needs to go on: it goes when this one does, or begins anew."""
+        """What a program needs to go on is there, a file or a folder: it goes when this one does, or begins anew."""
         self._beside.add(beside)
 
     def expect(self, *, size: int | None = None, md5: str | None = None, modified_ns: int | None = None) -> None:
@@ -116,7 +116,9 @@ class Part:
 
     def _forget(self) -> None:
         for path in self._beside:
-            with suppress(FileNotFoundError):
+            if os.path.isdir(path):
+                shutil.rmtree(path)
+            elif os.path.lexists(path):
                 os.unlink(path)
 
     def _digest(self) -> str:

@@ -18,7 +18,8 @@ _ALL: Final = (
     Program("zstd", ".zst archives", "Debian: apt-get install zstd"),
     Program("pigz", "gunzip on several cores; without it one core does it", "Debian: apt-get install pigz"),
     Program("aria2c", "downloads over several connections at once", "Debian: apt-get install aria2"),
-    Program("ascp", "fasp, the fast way to some archives of reads", "IBM's Aspera transfer SDK has it"),
+    Program("ascp", "fasp, the fast way to some archives of reads", "IBM's aspera-cli, or its transfer SDK, has it"),
+    Program("fasterq-dump", "runs that only SRA has", "Debian: apt-get install sra-toolkit"),
     Program("ncdu", "looking through large folders", "Debian: apt-get install ncdu"),
 )
 PROGRAMS: Final = {one.name: one for one in _ALL}

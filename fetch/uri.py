@@ -23,11 +23,15 @@ OPTIONS: Final = ("aria2", "aspera", "filter_r1", "ftp", "sra")
 ACTIONS: Final = ("gunzip", "mv", "untar", "unzip")
 ON_HOSTS: Final = frozenset({"http", "https", "ftp"})
 """Protocols whose path begins with the name of a host."""
+OF_RUNS: Final = ("run+fastq", "run+submitted")
+"""Protocols whose path is the accession of sequencing runs."""
 
 _PROTOCOL: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9+._-]*")
 _HOST: Final = re.compile(r"(?:[^/?#]*@)?(?:\[[0-9A-Fa-f:.]+\]|[^\s\x00-\x1f@/:?#\[\]\\]+)(?::(?P<port>[0-9]{1,5}))?")
 _LIKE_A_PROTOCOL: Final = re.compile(r"([A-Za-z][A-Za-z0-9+]*(?:@\w+)*)(?:::?/*|/{2,})(?=[^:/])")
 _PIPE: Final = re.compile(r"%((?:25)*)7([Cc])")
+_ACCESSION: Final = re.compile(r"[A-Z]{3,6}[0-9]{1,12}/?")
+_FASP: Final = re.compile(r"(?:[\w.+-]+@)?[A-Za-z0-9][A-Za-z0-9.-]*(?::/?|/)(?=[^/])")
 _WHO: Final = re.compile(r"^[^/?#]*@")
 _SHOWN: Final = 40
 
@@ -40,7 +44,7 @@ class Action:
     argument: str | None = None
 
     def __str__(self) -> str:
-        return self.name if self.argument is None else f"{self.name}:{_escaped(self.argument)}"
+        return self.name if self.argument is None else f"{self.name}:{escaped(self.argument)}"
 
 
 @dataclass(frozen=True, slots=True, init=False, repr=False)
@@ -87,7 +91,7 @@ class URI:
     @property
     def written_path(self) -> str:
         """The path as it stands in the text."""
-        return _escaped(self.path)
+        return escaped(self.path)
 
     @property
     def shown(self) -> str:
@@ -188,6 +192,12 @@ def _check_path(protocol: str, path: str, position: int) -> None:
         raise BadURI("nothing follows ://", position)
     if protocol == "file" and not path.startswith("/"):
         raise BadURI("the name of a file begins with a slash", position, "file:///" + _short(path, quoted=False))
+    if protocol in OF_RUNS and not _ACCESSION.fullmatch(path):
+        upper = path.strip().upper()
+        reason = "one accession of a run, a sample or a study is expected, as in run+fastq://ERR3857002"
+        raise BadURI(reason, position, f"{protocol}://{upper}" if _ACCESSION.fullmatch(upper) else None)
+    if protocol == "fasp" and not _FASP.match(path):
+        raise BadURI("user@host:path is expected, as in fasp://era-fasp@fasp.sra.ebi.ac.uk:/vol1/file", position)
     if protocol in ON_HOSTS:
         host = _HOST.match(path)
         if host is None or path[host.end() : host.end() + 1] not in ("", "/", "?", "#"):
@@ -231,7 +241,8 @@ def _short(text: str, *, quoted: bool = True) -> str:
     return shown if quoted else shown[1:-1]
 
 
-def _escaped(name: str) -> str:
+def escaped(name: str) -> str:
+    """A name as it stands in the text of a URI."""
     return _PIPE.sub(r"%25\g<1>7\g<2>", name).replace("|", "%7C")
 
 

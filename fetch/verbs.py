@@ -80,7 +80,7 @@ def copy(
         elif target.protocol == "file":
             no_actions(target)
             getting.fetch(mover, source, target.path, limits)
-        elif source.actions:
+        elif source.actions or getting.brings(source):
             with tempfile.TemporaryDirectory(prefix="scitq-fetch-") as folder:
                 getting.fetch(
                     Mover(Watch(None, watch.cancellation, watch.stall_s), patience), source, folder + "/", limits

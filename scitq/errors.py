@@ -16,6 +16,7 @@ ScitqError
 ├── NotSent               what was to be sent in the background was not, or nobody knows
 ├── PartlyDone            of many tasks, some were created and then something failed
 ├── TasksFailed           of the tasks that were waited for, some failed
+├── BioException          samples cannot be told: no such project, no such files, no clear layout
 ├── AgentError            the machine of an agent did not do as it was asked
 │   ├── FolderInUse       another agent works in the folder
 │   ├── OtherLog          what an agent holds is of another server's log
@@ -124,6 +125,10 @@ class BusUnavailable(ScitqError):
     """The bus is full or cannot be reached. Nothing was sent; try again in a moment."""
 
     retryable = True
+
+
+class BioException(ScitqError, ValueError):
+    """Samples cannot be told: no such project, no such files, no clear layout. The name is that of scitq 1."""
 
 
 class AgentError(ScitqError):

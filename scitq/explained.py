@@ -167,6 +167,15 @@ ERRORS: Final = (
         error="TasksFailed",
     ),
     Trouble(
+        "no-samples",
+        "`scitq.bio.genetics` cannot tell the samples: the archive knows no runs of that project, a folder has no "
+        "files with that ending, as many runs are PAIRED as SINGLE, or a filter names what no run has.",
+        "Its sentence says which. Try the other archive (`ena_get_samples`, `sra_get_samples`), or look what there is: "
+        "`scitq-fetch list run+fastq://ACCESSION`, `scitq-fetch rlist URI`.",
+        error="BioException",
+        said="ENA knows no runs of PRJEB00001",
+    ),
+    Trouble(
         "folder-in-use", "Another agent works in the same folder: two would start the same attempts.",
         "One agent for each folder: give the second one its own `--data` and its own `--name`. After a crash the "
         "folder is free again as soon as the other process has ended.",

@@ -75,6 +75,14 @@ def test_a_name_may_hold_a_pipe() -> None:
         ("file://data/a", 7, "begins with a slash", "file:///data/a"),
         ("https@aria://host/a", 6, "no option 'aria'", "aria2"),
         ("https@aria2@aria2://host/a", 12, "given twice", None),
+        ("run+fastq@filter_r2://ERR1", 10, "no option 'filter_r2'", "filter_r1"),
+        ("run+fastq@srs://ERR1", 10, "no option 'srs'", "sra"),
+        ("run+fastq://err3857002", 12, "one accession", "run+fastq://ERR3857002"),
+        ("run+fastq://ERR1/reads", 12, "one accession", None),
+        ("run+submitted://../../etc", 16, "one accession", None),
+        ("fasp://", 7, "nothing follows", None),
+        ("fasp://user@-oProxy=x:/file", 7, "user@host:path is expected", None),
+        ("fasp://host", 7, "user@host:path is expected", None),
         ("https:///a", 8, "a host is expected", None),
         ("https://ho st/a", 10, "a host is expected", None),
         ("https://host:port/a", 12, "a host is expected", None),
@@ -151,3 +159,20 @@ def test_any_name_can_be_a_child_and_be_written(name: str) -> None:
     child = URI("s3://bucket/folder/").child(name)
     assert child.path == "bucket/folder/" + name
     assert URI(str(child)) == child
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "run+fastq://ERR3857002", "run+fastq@sra@filter_r1://SRR9/", "run+fastq@ftp://SAMEA6513017|mv:reads",
+        "run+submitted@aspera://ERR1", "fasp://era-fasp@fasp.sra.ebi.ac.uk:/vol1/a b", "fasp://host.org/a",
+    ],
+)  # fmt: skip
+def test_what_the_archives_speak_can_be_fetched(text: str) -> None:
+    assert check_uri(text) == URI(text).protocol
+
+
+@pytest.mark.parametrize("text", ["run+submitted@sra://ERR1", "run+submitted@filter_r1://ERR1", "fasp@sra://host/a"])
+def test_an_option_of_another_protocol_is_refused(text: str) -> None:
+    with pytest.raises(UnsupportedError, match="has no option"):
+        check_uri(text)

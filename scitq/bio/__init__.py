@@ -1,0 +1,1 @@
+"""What biologists ask of scitq and nobody else does."""

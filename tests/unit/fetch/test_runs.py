@@ -1,0 +1,32 @@
+"""Which files of a run hold first reads, and where an archive's files are said to be."""
+
+import pytest
+
+from scitq.fetch.ena import first_reads
+from scitq.fetch.services import places_of, service
+
+
+@pytest.mark.parametrize(
+    ("names", "first"),
+    [
+        (["ERR1_1.fastq.gz", "ERR1_2.fastq.gz"], ["ERR1_1.fastq.gz"]),
+        (["ERR1.fastq.gz", "ERR1_1.fastq.gz", "ERR1_2.fastq.gz"], ["ERR1_1.fastq.gz"]),
+        (["ERR1.fastq.gz"], ["ERR1.fastq.gz"]),
+        (["ERR22.fastq"], ["ERR22.fastq"]),
+        (["a_S1_L001_R1_001.fastq.gz", "a_S1_L001_R2_001.fastq.gz"], ["a_S1_L001_R1_001.fastq.gz"]),
+        (["a.fastq.gz", "a_2.fastq.gz"], ["a.fastq.gz"]),
+    ],
+)
+def test_first_reads_are_told_by_their_names(names: list[str], first: list[str]) -> None:
+    assert first_reads(names) == first
+
+
+def test_files_are_asked_for_where_the_archive_says_or_where_one_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SCITQ_ENA_FILES", raising=False)
+    assert places_of("ftp.sra.ebi.ac.uk/vol1/a b|c") == [
+        "ftp://ftp.sra.ebi.ac.uk/vol1/a b%7Cc", "https://ftp.sra.ebi.ac.uk/vol1/a%20b%7Cc"
+    ]  # fmt: skip
+    monkeypatch.setenv("SCITQ_ENA_FILES", "http://mirror/ena/ ftp://")
+    assert places_of("ftp.sra.ebi.ac.uk/vol1/a") == ["http://mirror/ena/vol1/a", "ftp://ftp.sra.ebi.ac.uk/vol1/a"]
+    monkeypatch.setenv("SCITQ_ENA_API", "http://here/api/")
+    assert service("SCITQ_ENA_API") == "http://here/api"
