@@ -46,19 +46,20 @@ class Tool(NamedTuple):
 
 
 class Way(NamedTuple):
-    """How a tool is run here: words before its own, and the name of its container if it is in one."""
+    """How a tool is run here: words before its own, the name of its container if any, and what else would do."""
 
     words: list[str]
     container: str | None = None
+    instead: str = ""
 
 
 def way_of(tool: Tool, folder: str, readable: Sequence[str] = (), entry: Sequence[str] = ()) -> Way:
     """That which is installed, else its container; `readable`: files that it sees too, `entry`: see docker run."""
     if installed := shutil.which(tool.program):
         return Way([installed])
+    install = PROGRAMS[tool.comes_with].install
     engine = shutil.which("docker") or shutil.which("podman")
     if engine is None:
-        install = PROGRAMS[tool.comes_with].install
         raise NotInstalled(
             f"{tool.program} is needed for this and is not installed ({install}; or docker, to run it in its container:"
             " apt-get install docker.io)"
@@ -69,7 +70,7 @@ def way_of(tool: Tool, folder: str, readable: Sequence[str] = (), entry: Sequenc
     limits = ["--rm", "--network=host", "--name", name, "--user", f"{os.getuid()}:{os.getgid()}"]
     home = ["--env", f"HOME={folder}", "--workdir", folder]
     words = [engine, "run", *limits, *mounts, *home, *entry, service(tool.image)]
-    return Way(words if entry else [*words, tool.program], name)
+    return Way(words if entry else [*words, tool.program], name, f"start docker, or install {tool.program} ({install})")
 
 
 def run(
@@ -135,7 +136,7 @@ def _failure(code: int, said: str, folder: str, shown: str, way: Way) -> FetchEr
     program = os.path.basename(way.words[0])
     reason = f"{shown}: {program} ended with {code}" + (f": {said}" if said else "")
     if way.container is not None and code == _ENGINE_FAILED and _NO_ENGINE.search(said):
-        return NotInstalled(reason)
+        return NotInstalled(f"{reason}; {way.instead}")
     if _FULL.search(said) or _is_full(folder):
         return NoSpace(reason)
     if _MISSING.search(said):
