@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from scitq.config import files as config_files
 from scitq.config import folders
 from scitq.config.declared import Computed, Hidden, Setting
-from scitq.config.settings import DECLARED, NAMES, PATH, STORE, Settings
+from scitq.config.settings import DECLARED, FOR_FETCH, NAMES, PATH, STORE, Settings
 from scitq.errors import Malformed
 
 MAX_VALUE_CHARS = 4_096
@@ -66,8 +66,9 @@ def load(
 
 def for_fetch(settings: Settings) -> None:
     """`scitq.fetch` stands alone and reads no settings: what it is to know is put into this process's environment."""
-    if settings.rclone_conf is not None:
-        os.environ["SCITQ_RCLONE_CONF"] = str(settings.rclone_conf)
+    for attribute in FOR_FETCH:
+        if (value := getattr(settings, attribute)) is not None:
+            os.environ[DECLARED[attribute].name] = str(value)
 
 
 def _from_file(path: Path, notes: list[str]) -> dict[str, _Given]:

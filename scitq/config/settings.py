@@ -30,8 +30,16 @@ PATH = Kind("a path; in a file it is absolute or begins with ~", values.path)
 LEVEL = Kind("DEBUG, INFO, WARNING, ERROR or CRITICAL", values.choice("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"))
 BYTES = Kind("a number of bytes without a unit", lambda text: values.number(text, 0, 10**15))
 COUNT = Kind("a number from 0 to 1000", lambda text: values.number(text, 0, 1_000))
+WEB = Kind("an address that begins with http:// or https://", values.admin)
+PLACES = Kind("addresses that begin with ftp://, http:// or https://, separated by spaces", values.places)
+IMAGE = Kind("the name of an image, as ncbi/sra-tools:3.1", values.image)
 
 _RCLONE_WORDS = "`/etc/rclone.conf` where there is one, else `~/.config/rclone/rclone.conf`"
+
+
+def _fixed(default: str) -> Computed[str | None]:
+    """What `scitq.fetch`, which stands alone, knows by itself: a test holds the two together."""
+    return Computed(f"`{default}`", lambda above, environ: None)
 
 
 def _data(above: Mapping[str, Any], environ: Mapping[str, str]) -> Path:
@@ -104,6 +112,33 @@ class Settings:
         "The file in which rclone's remotes are described: workers and `scitq-fetch` reach `s3://`, `azure://` and "
         "others through them. A program that imports `scitq.fetch` reads it from its environment only.",
     )  # fmt: skip
+    ena_api: str | None = setting(
+        "SCITQ_ENA_API", WEB, _fixed("https://www.ebi.ac.uk/ena/portal/api"),
+        "The portal of the European Nucleotide Archive, or a mirror of it: for `run+fastq://`.",
+    )  # fmt: skip
+    ena_files: str | None = setting(
+        "SCITQ_ENA_FILES", PLACES, _fixed("ftp:// https://"),
+        "How the files that this portal lists are fetched, in this order; `https://mirror/ena` replaces their host.",
+    )  # fmt: skip
+    sra_files: str | None = setting(
+        "SCITQ_SRA_FILES", WEB, _fixed("https://sra-pub-run-odp.s3.amazonaws.com/sra"),
+        "Where the archives of SRA's runs are: for `run+fastq@sra://`.",
+    )  # fmt: skip
+    eutils: str | None = setting(
+        "SCITQ_EUTILS", WEB, _fixed("https://eutils.ncbi.nlm.nih.gov/entrez/eutils"),
+        "NCBI's search, by which the runs of a project are found at SRA.",
+    )  # fmt: skip
+    sra_image: str | None = setting(
+        "SCITQ_SRA_IMAGE", IMAGE, _fixed("ncbi/sra-tools"),
+        "The container of SRA's programs, for machines on which they are not installed.",
+    )  # fmt: skip
+    aspera_image: str | None = setting(
+        "SCITQ_ASPERA_IMAGE", IMAGE, _fixed("martinlaurent/ascli:4.23.0"),
+        "The container of Aspera, for machines without ascp.",
+    )  # fmt: skip
+    aspera_key: Path | None = setting(
+        "SCITQ_ASPERA_KEY", PATH, None, "The key file for Aspera; without it the one that came with ascp is used.",
+    )  # fmt: skip
     log_file: Path | None = setting("LOG_FILE", PATH, None, "The file of the log; without it the log goes to stderr.")
     log_level: str = setting("LOG_LEVEL", LEVEL, "INFO", "The least level that is logged.")
     log_file_max_size: int = setting(
@@ -126,3 +161,7 @@ DECLARED: dict[str, Setting] = {
     one.name: one.metadata["setting"] for one in fields(Settings) if "setting" in one.metadata
 }
 NAMES = {one.name: one for one in DECLARED.values()}
+FOR_FETCH = (
+    "rclone_conf", "ena_api", "ena_files", "sra_files", "eutils", "sra_image", "aspera_image", "aspera_key"
+)  # fmt: skip
+"""What is for `scitq.fetch`, which reads it from the environment."""

@@ -25,6 +25,8 @@ HOST_NAME = re.compile(r"(?=.{1,253}$)[A-Za-z0-9_][A-Za-z0-9_-]{0,62}(\.[A-Za-z0
 SERVER = re.compile(r"(?:(https?)://)?(?:[^:@/]*:([^@/]*)@)?(\[[^\]@/]*\]|[^:/@\[\]]+)(?::([0-9]{1,5}))?/?", re.I)
 PREFIX = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}")
 STORE_SCHEME = re.compile(r"(sqlite|postgres|postgresql|postgresql\+psycopg2)://.+")
+PLACE = re.compile(r"(ftp|https?)://[^?#\s]*")
+IMAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/:@-]{0,254}")
 ANY_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 PASSWORD_PARAMETER = re.compile(r"([?&][^=&]*(?:pass|secret|token)[^=&]*=)[^&]*", re.I)
 
@@ -168,6 +170,19 @@ def path(text: str) -> Path:
     if text.startswith("~"):
         raise ValueError("the home folder of somebody else")
     return Path(os.path.abspath(text))
+
+
+def places(text: str) -> str:
+    """Where files may be had, one after the other; `https://` alone stands for whatever host is told later."""
+    if not all(PLACE.fullmatch(one) for one in text.split()):
+        raise ValueError("not all are addresses")
+    return text
+
+
+def image(text: str) -> str:
+    if not IMAGE.fullmatch(text):
+        raise ValueError("not the name of one")
+    return text
 
 
 def choice(*allowed: str) -> Callable[[str], str]:
