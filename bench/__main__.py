@@ -21,7 +21,7 @@ MEASUREMENTS = (
     "agent_rate",
     "embedded",
 )
-"""`million` and `agent` take a quarter of an hour each and are run by themselves."""
+"""`million`, `agent` and `fetching` take a quarter of an hour and more each, and are run by themselves."""
 
 
 def main() -> int:

@@ -8,6 +8,7 @@ RabbitMQ 4    with --rabbitmq FOLDER: the bus, its faults and the cluster once m
               is made there if need be (tests/services/rabbitmq4.sh)
 network       broker, database and agents cut off ten times each, for a second to a minute and a half
 shortage      alarms of the broker; a database out of connections, slow, locked, read-only, full, killed
+sparse        a file of 5 GB that is nearly all holes: copied here, cut in the middle of FTP, to a store and back
 life          server and worker killed -9 twenty times each during 300 tasks; a cable cut for two minutes; 200 MB
 away          a server that clients cannot reach for ten minutes, in each of five ways: how often they ask it, and what
               becomes of what they have sent
@@ -46,6 +47,7 @@ SUITES = (
     ("a task that prints 200 MB", "once", "tests/e2e/test_flood.py"),
     ("broker, database, agents cut off", "10 times each", "tests/e2e/test_partitions.py"),
     ("broker and database short of something", "a minute of load each", "tests/e2e/test_short_of.py"),
+    ("a sparse file of 5 GB, copied, sent, fetched", "once", "tests/e2e/test_fetch_sparse.py"),
 )
 """Parts of the test suite that do more when they are asked to."""
 AWAY = (("a server away from its clients", "10 minutes, in five ways at once", "tests/e2e/test_library_away.py"),)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
@@ -20,7 +21,7 @@ def one_call(
     with ExitStack() as stack:
         if cancellation is not None:
             stack.enter_context(cancellation.cutting(own.cancel))
-        if show_progress:
+        if show_progress and sys.stderr.isatty():
             from scitq.fetch.bars import bars
 
             progress = stack.enter_context(bars(progress))

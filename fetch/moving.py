@@ -76,9 +76,9 @@ class Mover:
         items = [item for item in self.listed(source.as_folder) if only is None or item.rel_name in only]
         if only is not None and (missing := only - {item.rel_name for item in items}):
             raise NotFound(f"{source.shown} does not have {sorted(missing)[0]!r}")
-        if target.protocol == "file":
-            _make_folders(os.path.join(target.path, item.rel_name) for item in items if item.type == "dir")
         self.below(source, target, files_of(items), whole=only is None)
+        if target.protocol == "file":  # those that are empty; folders that come with files come as a whole
+            _make_folders(os.path.join(target.path, item.rel_name) for item in items if item.type == "dir")
 
     def below(self, source: URI, target: URI, items: list[Item], *, whole: bool = False) -> None:
         """These files of a folder; `whole` if there are no others."""

@@ -13,7 +13,7 @@ from scitq.fetch.rclone_answers import refusal
 from scitq.fetch.rclone_daemon import daemon
 from scitq.fetch.watch import Cancellation
 
-_LOOK_EVERY_S: Final = (0.02, 0.5)
+_LOOK_EVERY_S: Final = (0.02, 0.1)
 _PATIENCE: Final = 5
 """How often as long as others rclone may stand still: it tries again by itself."""
 
