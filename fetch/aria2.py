@@ -29,7 +29,6 @@ from scitq.fetch.errors import (
     NoSpace,
     NotAuthorised,
     NotFound,
-    NotInstalled,
     TimedOut,
     Unreachable,
     UnsupportedError,
@@ -38,6 +37,7 @@ from scitq.fetch.ftp import Ftp
 from scitq.fetch.ftp_client import Server
 from scitq.fetch.http import Http
 from scitq.fetch.part import Part
+from scitq.fetch.programs import missing
 from scitq.fetch.uri import URI
 from scitq.fetch.watch import Cancellation, FileWatch
 
@@ -86,7 +86,7 @@ class Aria2(Backend):
     def get(self, uri: URI, part: Part, watch: FileWatch) -> None:
         program = shutil.which("aria2c")
         if program is None:
-            raise NotInstalled("aria2 is needed for @aria2 and is not installed (Debian: apt-get install aria2)")
+            raise missing("aria2c")
         found, address, looks = _look(uri, watch.cancellation)
         if found.size is None or found.size < _WORTH_BYTES:
             _plain(uri).get(uri, part, watch)

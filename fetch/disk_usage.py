@@ -13,9 +13,9 @@ from itertools import takewhile
 from typing import Any
 
 from scitq.fetch.backend import Item
-from scitq.fetch.errors import NotInstalled
 from scitq.fetch.part import Part
 from scitq.fetch.places import Place, place
+from scitq.fetch.programs import missing
 from scitq.fetch.tries import PATIENT, Patience
 from scitq.fetch.verbs import list_content
 from scitq.fetch.watch import Cancellation
@@ -79,5 +79,5 @@ def viewer() -> str:
     """The program that shows such a file."""
     program = shutil.which("ncdu")
     if program is None:
-        raise NotInstalled("ncdu is needed to look at it and is not installed (Debian: apt-get install ncdu)")
+        raise missing("ncdu")
     return program

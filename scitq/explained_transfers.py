@@ -69,7 +69,7 @@ TRANSFERS: Final = (
         "The sentence names it and says how to install it: rclone for stores, aria2 for `@aria2`, zstd for `.zst`, "
         "ncdu for `ncdu --run` (Debian: `apt-get install rclone aria2 zstd ncdu`).",
         error=f"{_RAISED}NotInstalled",
-        said="aria2 is needed for @aria2 and is not installed (Debian: apt-get install aria2)",
+        said="aria2c is needed for this and is not installed (Debian: apt-get install aria2)",
     ),
     Trouble(
         "fetch-cancelled", "The transfer was called off: by Ctrl-C, by its program, or because the task was ended.",
