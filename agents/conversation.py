@@ -17,8 +17,9 @@ from typing import Final
 from scitq.agents.link import OTHER_FOR_S, Connection, Disconnected, Heard, Link
 from scitq.agents.work import Work
 from scitq.domain.agent_wire import News, encode_from_agent, parse_post
-from scitq.domain.messages import AgentHello, Goodbye
+from scitq.domain.messages import AgentHello, Goodbye, Look
 from scitq.domain.output_wire import Chunk, encode_chunk, parse_confirms
+from scitq.domain.telemetry import Telemetry
 from scitq.domain.worker import Hello
 from scitq.errors import AgentError, Malformed, OtherLog
 
@@ -107,8 +108,15 @@ class Conversation:
 
     def _hear(self, post: bytes) -> None:
         was_stranger, floor = self._agent.must_say_hello, self._agent.spool.floor
-        self._work.on_post(*parse_post(post, self._note))
+        epoch, worker, incarnation, messages = parse_post(post, self._note)
         now = self._time()
+        looks = [message for message in messages if isinstance(message, Look)]
+        if looks:  # a web process says so: it is not the engine's turn
+            if incarnation == self._agent.incarnation:
+                self._work.telling.look(looks, now)
+                self._wake.set()
+            return
+        self._work.on_post(epoch, worker, incarnation, messages)
         if self._agent.spool.floor > floor:
             self._again_at = now + ANSWER_S
         if was_stranger and not self._agent.must_say_hello:
@@ -183,9 +191,17 @@ class Conversation:
                 self._window, self._probe = 1, None
             await connection.say(encode_from_agent(self._agent.heartbeat()))
             self._beat_at = self._time() + HEARTBEAT_S
+            await self._tell(connection, self._work.telling.beat(self._agent.worker, self._agent.incarnation))
+        live = self._work.telling.live(self._agent.worker, self._agent.incarnation, self._time())
+        await self._tell(connection, live)
         await self._say_reports(connection)
         chunks = await self._say_output(connection)
         return 0.0 if chunks else self._next_due()
+
+    @staticmethod
+    async def _tell(connection: Connection, moment: Telemetry | None) -> None:
+        if moment is not None:
+            await connection.say(encode_from_agent(moment))
 
     async def _say_reports(self, connection: Connection) -> None:
         agent, now = self._agent, self._time()
@@ -226,6 +242,9 @@ class Conversation:
 
     def _next_due(self) -> float:
         agent, outputs, due = self._agent, self._work.outputs, self._beat_at
+        looked_at = self._work.telling.due()
+        if looked_at is not None:
+            due = min(due, looked_at)
         if agent.to_send <= agent.spool.last and self._work.writer.is_written:
             due = min(due, self._together_at)
         if agent.to_send > agent.spool.floor:

@@ -31,6 +31,7 @@ from scitq.domain.messages import (
     Cancel,
     Heartbeat,
     HeldStatus,
+    Look,
     Obey,
     Reports,
     Resend,
@@ -241,6 +242,8 @@ class Agent:
                 self.to_send = min(self.to_send, max(message.first, self.spool.floor))
             case SayHello():
                 self.must_say_hello = True
+            case Look():
+                return  # it is no engine's word: see Conversation
 
     def _cancel(self, execution: int) -> None:
         runs = self.spool.held.get(execution) in ("running", "pending", "ready") and self._shim.started(execution)

@@ -43,6 +43,9 @@ class Underway:
     cancellation: Cancellation = field(default_factory=Cancellation)
     progress: Progress | None = None
     image: tuple[int, int] | None = None  # bytes of it, done and in all
+    part: int = 1
+    """Of several URIs, the one that is fetched now."""
+    parts: int = 1
     limit: asyncio.TimerHandle | None = None
 
 
@@ -196,11 +199,16 @@ class Transfers:
     def _prepare(self, execution: int, underway: Underway) -> Moved:
         texts, folder, moved = underway.texts, underway.folder, Moved()
         note = partial(_note, underway)
+        inputs, resources = _uris(texts.get("input")), _uris(texts.get("resource"))
+        underway.part, underway.parts = 0, len(inputs) + len(resources)
         if texts.get("container"):
             self._wait_for_image(execution, underway)
-        for uri in _uris(texts.get("input")):
+            underway.image = None
+        for uri in inputs:
+            _next_part(underway)
             moved = _sum(moved, fetch_into(uri, f"{folder}/input", underway.cancellation, note))
-        for uri in _uris(texts.get("resource")):  # in order: a later one replaces files of an earlier one
+        for uri in resources:  # in order: a later one replaces files of an earlier one
+            _next_part(underway)
             got = self.resources.link(uri, f"{folder}/resource", execution, underway.cancellation, note)
             moved = _sum(moved, got)
         with open(f"{folder}/{HAS_ALL}", "w") as file:
@@ -226,6 +234,11 @@ class Transfers:
 
 def _note(underway: Underway, progress: Progress) -> None:
     underway.progress = progress
+
+
+def _next_part(underway: Underway) -> None:
+    underway.progress = None
+    underway.part += 1
 
 
 def _uris(text: Any) -> list[str]:

@@ -26,6 +26,7 @@ from scitq.agents.runners import Runners
 from scitq.agents.shim_client import GRACE_S, Command, ShimClient
 from scitq.agents.spool import Spool
 from scitq.agents.spool_file import open_spool
+from scitq.agents.telling import Telling
 from scitq.agents.transfers import Transfers
 from scitq.agents.workshop import Workshop, check_room, part_of
 from scitq.domain.execution import Failure
@@ -63,6 +64,7 @@ class Work:
             )
             self.outputs = Outputs(lambda execution, kind: str(self.runners.output(execution, kind)))
             self.measuring = Measuring(self._wants_container)
+            self.telling = Telling(self.stores.underway, self.measuring.curve, self.spool.held.__contains__)
         except BaseException:
             self.writer.close()
             raise
@@ -190,6 +192,7 @@ class Work:
 
     def on_exit(self, end: Exit) -> None:
         self.limits.over(end.execution)
+        self.telling.on_end(end.execution, self.measuring.curve(end.execution))
         end = self.measuring.over(end)
         self._is_over(end)
         if end.execution not in self.spool.held:  # it was taken back: what it printed interests nobody

@@ -14,7 +14,7 @@ from scitq.bus.inbox import Inbox
 from scitq.bus.parked import Shelf
 
 Queue = Literal["reports", "commands", "output"]
-Channel = Literal["events", "views", "engine", "output", "processes", "web"]
+Channel = Literal["events", "views", "engine", "output", "processes", "web", "telemetry"]
 NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
 
 

@@ -36,6 +36,8 @@ from scitq.domain.execution import (
 )
 from scitq.domain.messages import AgentHello, FromAgent, Goodbye, Heartbeat, Reports, ToAgent, Told, Unknown
 from scitq.domain.requests import BatchName, Count, Id, Name, place_of
+from scitq.domain.telemetry import MOST_EXECUTIONS, Live, Machine, Telemetry
+from scitq.domain.telemetry import content as telemetry_content
 from scitq.domain.worker import Hello
 from scitq.errors import Malformed, UnknownMessage
 
@@ -218,6 +220,17 @@ class _Heartbeat(_Form):
         return Heartbeat(self.worker, self.incarnation, held, self.settings, self.obeyed)
 
 
+class _Telemetry(_Form):
+    type: Literal["telemetry"]
+    worker: Id
+    incarnation: Incarnation
+    machine: Machine | None = None
+    executions: Annotated[list[Live], MaxLen(MOST_EXECUTIONS)] = []
+
+    def message(self, reply_to: str) -> Telemetry:
+        return Telemetry(self.worker, self.incarnation, self.machine, tuple(self.executions))
+
+
 class _Goodbye(_Form):
     type: Literal["goodbye"]
     worker: Id
@@ -254,12 +267,12 @@ class _Hello(_Form):
         )
 
 
-_FROM_AGENT: Final[TypeAdapter[_Reports | _Heartbeat | _Hello | _Goodbye]] = TypeAdapter(
-    Annotated[_Reports | _Heartbeat | _Hello | _Goodbye, Field(discriminator="type")]
+_FROM_AGENT: Final[TypeAdapter[_Reports | _Heartbeat | _Hello | _Goodbye | _Telemetry]] = TypeAdapter(
+    Annotated[_Reports | _Heartbeat | _Hello | _Goodbye | _Telemetry, Field(discriminator="type")]
 )
 
 
-def parse_from_agent(body: bytes, reply_to: str = "") -> FromAgent:
+def parse_from_agent(body: bytes, reply_to: str = "") -> FromAgent | Telemetry:
     """What an agent says; Malformed, in words that name the place, when it is nothing we know."""
     if len(body) > MOST_BYTES:
         raise Malformed(f"the message has {len(body)} bytes; {MOST_BYTES} are allowed")
@@ -297,7 +310,7 @@ def _is_new(kind: Any, known: frozenset[str]) -> bool:
     return isinstance(kind, str) and kind not in known and re.fullmatch(WORD, kind) is not None
 
 
-def encode_from_agent(message: FromAgent) -> bytes:
+def encode_from_agent(message: FromAgent | Telemetry) -> bytes:
     """For the agent's side."""
     match message:
         case AgentHello(hello):
@@ -310,6 +323,8 @@ def encode_from_agent(message: FromAgent) -> bytes:
             content = {"type": "heartbeat", **_fields(message)}
         case Goodbye():
             content = {"type": "goodbye", **_fields(message)}
+        case Telemetry():
+            content = {"type": "telemetry", **telemetry_content(message)}
     return orjson.dumps(content, option=orjson.OPT_NON_STR_KEYS)
 
 
@@ -325,7 +340,7 @@ _REPORT_NAMES: Final[dict[type[Any], str]] = {
     Gone: "gone",
 }
 _REPORT_KINDS: Final = frozenset(_REPORT_NAMES.values())
-_KINDS: Final = frozenset({"reports", "heartbeat", "hello", "goodbye"})
+_KINDS: Final = frozenset({"reports", "heartbeat", "hello", "goodbye", "telemetry"})
 _HELD: Final[dict[str, messages.HeldStatus]] = {status: status for status in get_args(messages.HeldStatus)}
 
 # To agents ------------------------------------------------------------------------------------------------------
@@ -342,6 +357,7 @@ TO_AGENT: Final[dict[str, type[Any]]] = {
     "applied": messages.Applied,
     "resend": messages.Resend,
     "say-hello": messages.SayHello,
+    "look": messages.Look,
 }
 _NAMES: Final = {cls: name for name, cls in TO_AGENT.items()}
 

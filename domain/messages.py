@@ -165,4 +165,15 @@ class Obey:
     order: Order
 
 
-ToAgent = Welcome | Unwelcome | Settings | Assign | Cancel | SendOutputs | Signal | Obey | Applied | Resend | SayHello
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Somebody looks at this execution, for so long: its telemetry is to be told each second. A web process says it,
+    alone in a post and under epoch 0, which every agent that does not know it takes for that of a deposed engine."""
+
+    execution: int
+    for_s: float
+
+
+ToAgent = (
+    Welcome | Unwelcome | Settings | Assign | Cancel | SendOutputs | Signal | Obey | Applied | Resend | SayHello | Look
+)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pydantic import BaseModel
 
 from scitq.domain.messages import AgentHello, FromAgent
+from scitq.domain.telemetry import Telemetry
 from scitq.errors import Malformed
 
 
@@ -23,7 +24,7 @@ class Speaker:
     may_be: Callable[[str], bool]
     is_worker: Callable[[int, str], bool]
 
-    def check(self, message: FromAgent) -> None:
+    def check(self, message: FromAgent | Telemetry) -> None:
         """Malformed, in words, when it may not say this."""
         if isinstance(message, AgentHello):
             if not self.may_be(message.hello.name):

@@ -24,6 +24,15 @@ SLOWEST_BYTES_PER_S: Final = 20_000
 
 
 @dataclass(frozen=True, slots=True)
+class Moving:
+    """One file that is on its way."""
+
+    name: str
+    done_bytes: int
+    total_bytes: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Progress:
     """How far a call is: what its callback is given, ten times a second at most, and once more at the end."""
 
@@ -34,6 +43,8 @@ class Progress:
     """None while it is not known: a server need not say, and a long listing comes piece by piece."""
     done_files: int
     total_files: int | None
+    files: tuple[Moving, ...] = ()
+    """Those that are on their way, a few at a time."""
 
 
 class Cancellation:
@@ -95,6 +106,7 @@ class Watch:
         self._done_files = self._files = self._unmeasured = 0
         self._all_begun = False
         self._told_at = 0.0
+        self._moving: dict[int, FileWatch] = {}
 
     def check(self) -> None:
         self.cancellation.check()
@@ -125,10 +137,14 @@ class Watch:
         with self._lock:
             self._all_begun = True
 
-    def moved(self, name: str, count: int, *, files: int = 0) -> None:
+    def moved(self, name: str, count: int, *, files: int = 0, of: FileWatch | None = None) -> None:
         """So many bytes more, and so many files are done; both may be taken back."""
         self.check()
         with self._lock:
+            if of is not None and files:
+                self._moving.pop(id(of), None)
+            elif of is not None:
+                self._moving[id(of)] = of
             self._done_bytes += count
             self._done_files += files
             at_end = self._all_begun and self._done_files == self._files
@@ -140,7 +156,8 @@ class Watch:
     def _progress(self, name: str) -> Progress:
         total_bytes = self._total_bytes if self._all_begun and not self._unmeasured else None
         total_files = self._files if self._all_begun else None
-        return Progress(name, self._done_bytes, total_bytes, self._done_files, total_files)
+        files = tuple(Moving(one.name, one.done_bytes, one.size) for one in self._moving.values())
+        return Progress(name, self._done_bytes, total_bytes, self._done_files, total_files, files)
 
 
 class FileWatch:
@@ -167,14 +184,14 @@ class FileWatch:
 
     def moved(self, count: int) -> None:
         self._done += count
-        self._whole.moved(self.name, count)
+        self._whole.moved(self.name, count, of=self)
         allowed_s = GRACE_S + self._done / SLOWEST_BYTES_PER_S
         if time.monotonic() - self._began > allowed_s:
             raise TimedOut(f"less than {SLOWEST_BYTES_PER_S} bytes a second arrive")
 
     def again(self, done: int = 0) -> None:
         """Another try begins, with that many bytes in place already."""
-        self._whole.moved(self.name, done - self._done)
+        self._whole.moved(self.name, done - self._done, of=self)
         self._done, self._began = done, time.monotonic()
 
     def has_size(self, size: int) -> None:
@@ -185,7 +202,7 @@ class FileWatch:
 
     def done(self) -> None:
         """It is whole and has its name."""
-        self._whole.moved(self.name, 0, files=1)
+        self._whole.moved(self.name, 0, files=1, of=self)
 
 
 def cut(line: socket.socket) -> None:

@@ -113,7 +113,9 @@ class OutputLog:
         long = {execution for (execution, _), size in sizes.items() if size > min(most, CHUNK_BYTES)}
         short = sorted({execution for execution, _ in sizes} - long)
         pieces = sa.select(chunks.c.execution, chunks.c.stream, chunks.c.data)
-        pieces = pieces.order_by(chunks.c.execution, chunks.c.stream, chunks.c.offset)
+        pieces = pieces.where(chunks.c.stream.in_(STREAMS)).order_by(
+            chunks.c.execution, chunks.c.stream, chunks.c.offset
+        )
         with self.database.reading() as connection:
             for part in self.database.dialect.any_of(chunks.c.execution, short) if short else ():
                 for execution, stream, data in connection.execute(pieces.where(part)):

@@ -10,13 +10,27 @@ from starlette.applications import Starlette
 from starlette.routing import BaseRoute, Match
 from starlette.types import Receive, Scope, Send
 
-from scitq.web import batches, enrol, events, executions, gateway, openapi, outputs, parked, status, tasks, ui, workers
+from scitq.web import (
+    batches,
+    enrol,
+    events,
+    executions,
+    gateway,
+    live,
+    openapi,
+    outputs,
+    parked,
+    status,
+    tasks,
+    ui,
+    workers,
+)
 from scitq.web.dispatch import Dispatch
 from scitq.web.routing import AnyRoute, Table
 from scitq.web.services import Services
 
 MODULES: tuple[Any, ...] = (
-    tasks, workers, enrol, gateway, executions, outputs, batches, events, status, parked, openapi, ui,
+    tasks, workers, enrol, gateway, executions, live, outputs, batches, events, status, parked, openapi, ui,
 )  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Final, get_args, get_origin
 
 from scitq.domain import speaker
-from scitq.web import enrol, events, outputs, parked, shapes, status, tasks
+from scitq.web import enrol, events, live, outputs, parked, shapes, status, tasks
 
 _THEN: Final = "2026-11-20T18:36:21.153899"
 _LATER: Final = "2026-11-20T18:36:24.004211"
@@ -40,6 +40,14 @@ _WORKER: Final[shapes.Worker] = {
     "modification_date": _THEN, "last_contact_date": _LATER, "batch": "samples", "permanent": True, "flavor": None,
     "region": None, "provider": None, "batches": ["samples"], "assigned": 0, "accepted": 0, "running": 1,
     "succeeded": 0, "failed": 0,
+}  # fmt: skip
+_LIVE: Final[live.LiveExecution] = {
+    "execution_id": 1, "task_id": 1, "worker_id": 1, "status": "running", "phase": "running", "age_s": 0.4,
+    "transfer": None,
+    "curve": [
+        {"at_s": 1.0, "cpu_s": 0.9, "memory_bytes": 1_048_576, "read_bytes": 4_096, "written_bytes": 0},
+        {"at_s": 2.0, "cpu_s": 1.9, "memory_bytes": 2_097_152, "read_bytes": 4_096, "written_bytes": 65_536},
+    ],
 }  # fmt: skip
 _BATCH: Final[shapes.Batch] = {
     "batch": "samples", "pending": None, "accepted": None, "running": 1, "failed": None, "succeeded": None,
@@ -75,6 +83,7 @@ EXAMPLES: Final[Mapping[Any, Any]] = {
     shapes.Execution: _EXECUTION,
     shapes.HeldExecution: {**_EXECUTION, "output": None, "error": None, "taskstatus": "running"},
     shapes.Worker: _WORKER,
+    live.LiveExecution: _LIVE,
     shapes.Batch: _BATCH,
     shapes.Count: {"worker_id": 1, "status": "running", "count": 1},
     shapes.Done: {"result": "Ok"},

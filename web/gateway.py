@@ -23,13 +23,15 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from scitq.bus import Bus, Mailbox, Message
 from scitq.bus.bus import Queue
 from scitq.domain.agent_wire import PROTOCOLS, News, parse_from_agent
-from scitq.domain.messages import AgentHello, Reports, Unknown
+from scitq.domain.messages import AgentHello, FromAgent, Reports, Unknown
 from scitq.domain.output_wire import parse_chunk
 from scitq.domain.speaker import Speaker
+from scitq.domain.telemetry import Telemetry
 from scitq.errors import BusUnavailable, Malformed, UnknownMessage
 from scitq.web.errors import Refusal, response
 from scitq.web.heard import Heard
 from scitq.web.routing import Session, Socket
+from scitq.web.telemetry import pass_on
 
 log = logging.getLogger(__name__)
 
@@ -147,13 +149,16 @@ class Connection:
         if text is not None:
             body = text.encode()
             try:
-                headers = self._admit(body)
+                message, headers = self._admit(body)
             except UnknownMessage as error:
                 if self._agent is None:
                     raise Refused("say hello first") from error
                 _note(error.kind)
                 return
-            await self._send("reports", body, headers)
+            if isinstance(message, Telemetry):
+                pass_on(self._bus, message)
+            else:
+                await self._send("reports", body, headers)
         else:
             body = frame["bytes"]
             parse_chunk(body)
@@ -161,8 +166,8 @@ class Connection:
         if self._worker:
             self._heard.note(self._worker, time.time_ns() // 1000)
 
-    def _admit(self, body: bytes) -> dict[str, str]:
-        """The headers under which a message goes on. The engine parses the same bytes with the same function."""
+    def _admit(self, body: bytes) -> tuple[FromAgent | Telemetry, dict[str, str]]:
+        """A message, and the headers under which it goes on. The engine parses the same bytes, as it does."""
         message = parse_from_agent(body)
         if not isinstance(message, AgentHello):
             self._known()
@@ -172,12 +177,12 @@ class Connection:
             self._agent = self._agent or (hello.name, hello.incarnation)
             if self._agent != (hello.name, hello.incarnation):
                 raise Refused("a connection speaks for one agent, and another one said hello before on this one")
-            return self._reply
+            return message, self._reply
         if isinstance(message, Reports):
             for report in message.reports:
                 if isinstance(report, Unknown):
                     _note(report.kind)
-        return self._speaking
+        return message, self._speaking
 
     def _is(self, worker: int, incarnation: str) -> bool:
         return self._agent is not None and (worker, incarnation) == (self._worker, self._agent[1])

@@ -26,6 +26,7 @@ from scitq.web.freshness import Freshness
 from scitq.web.heard import Heard
 from scitq.web.processes import Processes
 from scitq.web.siblings import Siblings
+from scitq.web.telemetry import Telemetries
 from scitq.web.threads import Threads
 
 T = TypeVar("T")
@@ -66,6 +67,7 @@ class Services:
         self.freshness = Freshness(bus)
         self._siblings = Siblings(bus, self.heard, access.token_mark)
         self.processes = Processes(bus)
+        self.telemetry = Telemetries(bus, self.heard)
         self._threads = Threads(store)
         self._parts: dict[type[Any], Part] = {}
 
@@ -109,6 +111,7 @@ class Services:
         await self.freshness.start()
         await self._siblings.start()
         await self.processes.start()
+        await self.telemetry.start()
 
     async def end_streams(self) -> None:
         """The server is about to stop: answers that go on and on come to their end, or it would wait for them."""
@@ -120,6 +123,7 @@ class Services:
         """The application ends: nobody is waited for any more."""
         await self.end_streams()
         await self._siblings.close()
+        await self.telemetry.close()
         await self.processes.close()
         await self.freshness.close()
         await self.commands.close()

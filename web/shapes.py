@@ -14,6 +14,7 @@ from typing import Any, Final, Literal
 from typing_extensions import TypedDict
 
 from scitq.domain import execution as ex
+from scitq.domain.telemetry import Machine
 from scitq.projections import batches as batch_views
 from scitq.projections import tasks as task_views
 from scitq.projections.executions import Attempt, Phase
@@ -251,7 +252,8 @@ def held(attempt: Attempt) -> HeldExecution:
     return {**execution(attempt), "taskstatus": attempt.task_status}
 
 
-def worker(loaded: Loaded, heard: int | None) -> Worker:
+def worker(loaded: Loaded, heard: int | None, machine: Machine | None = None) -> Worker:
+    """`heard` and `machine` are no facts: what is known of them at the moment."""
     row, load = loaded
     return {
         "worker_id": row.id,
@@ -260,9 +262,9 @@ def worker(loaded: Loaded, heard: int | None) -> Worker:
         "status": row.status,
         "concurrency": row.concurrency,
         "prefetch": row.prefetch,
-        "load": None,
-        "memory": None,
-        "stats": None,
+        "load": None if machine is None else machine.load,
+        "memory": None if machine is None else machine.memory,
+        "stats": None if machine is None else machine.stats,
         "task_properties": "{}",
         "creation_date": date(row.created_at),
         "modification_date": date(row.modified_at),

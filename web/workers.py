@@ -64,7 +64,7 @@ def every(call: Call) -> Response:
 
 
 def _shape(services: Services, loaded: workers.Loaded) -> shapes.Worker:
-    return shapes.worker(loaded, services.heard(loaded.worker.id))
+    return shapes.worker(loaded, services.heard(loaded.worker.id), services.telemetry.machine(loaded.worker.id))
 
 
 def counts(call: Call) -> Response:

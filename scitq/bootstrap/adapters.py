@@ -26,11 +26,13 @@ from scitq.domain.envelope import Answer, Append, Envelope, Lease, pack
 from scitq.domain.messages import AgentHello, Reports, Welcome
 from scitq.domain.speaker import Speaker
 from scitq.domain.state import State
+from scitq.domain.telemetry import Telemetry
 from scitq.errors import Malformed, OutcomeUnknown, ScitqError, StoreUnavailable, UnknownMessage
 from scitq.handlers.overlay import Reply
 from scitq.handlers.ports import Delivery, Post
 from scitq.handlers.turn import Input
 from scitq.store.journal import Journal
+from scitq.web.telemetry import pass_on
 
 log = logging.getLogger(__name__)
 
@@ -195,6 +197,10 @@ class EngineBus:
                 _by_broker(user, self.state()).check(message)
                 if not isinstance(message, AgentHello):
                     self._direct[message.worker] = (message.incarnation, user)
+            if isinstance(message, Telemetry):  # the gateway does so itself: this one speaks with the broker
+                pass_on(self._bus, message)
+                self._consumer.done([one.token])
+                return None
             return message
         except UnknownMessage as error:
             if self._news.is_first(error.kind):

@@ -15,8 +15,10 @@ from scitq.bootstrap.threads import Host, Waiting
 from scitq.bus import Bus, Delivery, Message
 from scitq.bus.rabbit_users import USER, is_user_of
 from scitq.domain.output_wire import Chunk, Confirm, encode_confirms, parse_chunk
+from scitq.domain.telemetry import ENDED, received
 from scitq.errors import Malformed, OutcomeUnknown, StoreUnavailable
 from scitq.projections import database, executions, workers
+from scitq.store.curves import keep_curves
 from scitq.store.output import OutputLog, open_output
 
 log = logging.getLogger(__name__)
@@ -28,6 +30,9 @@ MOST_EARLY: Final = 48
 """Chunks of one sender that wait for the views, three times what an agent has under way. What is more is dropped, and
 sent again by whoever means it: else one worker could fill what is taken at once, and hold up the output of all."""
 MOST_KNOWN: Final = 100_000
+CURVES_S: Final = 2.0
+"""What is told of the moment is looked at so often; it waits, and when it is too much the oldest is missing."""
+MOST_MOMENTS: Final = 1_000
 FIRST_PAUSE_S: Final = 0.1
 LONGEST_PAUSE_S: Final = 5.0
 
@@ -41,6 +46,7 @@ class RecorderHost(Host):
         super().__init__(on_failure)
         self._output, self._views, self._bus = output, views, bus
         self._consumer = bus.consume("output")
+        self._moments = bus.follow("telemetry")
         self._owners: dict[int, int] = {}
         self._names: dict[int, str] = {}  # of those workers
         self._early: list[tuple[float, Delivery, Chunk]] = []  # of executions that the views do not show yet
@@ -49,8 +55,10 @@ class RecorderHost(Host):
         store, views = open_output(self._output), database.reader(self._views)
         try:
             while not self._stop.is_set():
-                found = self._consumer.take(MOST_CHUNKS, SOON_S if self._early else None)
-                self._record(store, views, found)
+                found = self._consumer.take(MOST_CHUNKS, SOON_S if self._early else CURVES_S)
+                if found or self._early:
+                    self._record(store, views, found)
+                self._keep_curves(store, views)
         finally:
             views.dispose()
             store.close()
@@ -87,6 +95,18 @@ class RecorderHost(Host):
                 self._consumer.park(one.token, f"execution {chunk.execution} is not this worker's")
         if ready:
             self._write(store, ready)
+
+    def _keep_curves(self, store: OutputLog, views: Engine) -> None:
+        """Of executions that have ended. What cannot be kept now is not kept: it is no fact."""
+        told = [received(one.body) for one in self._moments.take(MOST_MOMENTS, 0.0) if ENDED in one.headers]
+        curves = {(said.worker, one.execution): one.curve for said in told for one in said.executions if one.ended}
+        if not curves:
+            return
+        try:
+            self._learn(views, {execution for _, execution in curves})
+            keep_curves(store, {id: curve for (worker, id), curve in curves.items() if self._owners.get(id) == worker})
+        except (StoreUnavailable, OutcomeUnknown) as error:
+            log.warning("how much executions used over time is not kept", extra={"error": str(error)})
 
     def _is(self, owner: int, message: Message) -> bool:
         """Whether that worker sent it: the gateway or the broker has said so."""
@@ -131,6 +151,7 @@ class RecorderHost(Host):
 
     def _rouse(self) -> None:
         self._consumer.close()
+        self._moments.close()
 
 
 def _sender(message: Message) -> str:

@@ -97,6 +97,34 @@ def execution_output(
             show_output(server, execution, streams(output, error))
 
 
+@app.command("watch")
+def execution_watch(
+    context: typer.Context,
+    which: Which = None,
+    id: TaskId = None,
+    name: Name = None,
+    execution: ExecutionId = None,
+    json: AsJson = False,
+) -> None:
+    """Show how far its transfers are and what it uses, until it has ended; of one that is over, what it used."""
+    with connect(context) as server:
+        if execution is None:
+            task = selecting.task(server, id, name, which)
+            found = server.executions(task_id=task, limit=1, reverse=True, no_output=True)
+            if not found:
+                server.task_get(task)  # which says that there is none, if there is none
+                raise Rejected(f"task {task} has not run yet")
+            execution = int(found[0]["execution_id"])
+        elif id is not None or name is not None or which:
+            raise typer.BadParameter("give one of them: -x, -i, -n, or a query")
+        if json:
+            dump(server.execution_live(execution), "scitq.live/1")
+        else:
+            from scitq.cli import live
+
+            live.watch(server, execution)
+
+
 @app.command("signal")
 def execution_signal(
     context: typer.Context,

@@ -19,7 +19,10 @@ from scitq.domain.query import WORKERS
 ORDERS = {"clean": -1, "restart": -2, "forget": -3}
 
 COLUMNS = ("worker_id", "name", "status", "concurrency", "creation_date", "last_contact_date", "batch")
-MORE = ("provider", "region", "flavor", "prefetch", "assigned", "accepted", "running", "failed", "succeeded")
+MORE = (
+    "load", "memory", "provider", "region", "flavor", "prefetch", "assigned", "accepted", "running",
+    "failed", "succeeded",
+)  # fmt: skip
 
 app = program.app("Workers: the machines that run tasks.")
 

@@ -63,6 +63,15 @@ class Executions(Verbs, Generic[ExecutionT]):
         found: ExecutionT = await self._get(f"/executions/{_id(id)}/output", data=asked)
         return found
 
+    @operation
+    async def execution_live(self, id: Any) -> Any:
+        """How an execution is at this moment, as its worker tells each second while somebody asks.
+
+        `transfer`: done_bytes, total_bytes, rate, files…; `curve`: what it has used since its start, also of one that
+        is over.
+        """
+        return await self._get(f"/executions/{_id(id)}/live")
+
     @change
     async def execution_signal(self, id: Any, signal: int) -> Any:
         """Send a Unix signal to a running execution."""

@@ -41,7 +41,7 @@ def be_an_agent(offer: Sequence[str]) -> None:
             said["held"] = {id: "warming-up" if status == "running" else status for id, status in said["held"].items()}
         await say(connection, orjson.dumps(said))
         if said["type"] != "hello":
-            await say(connection, orjson.dumps({**NEWS, "type": "telemetry"}))
+            await say(connection, orjson.dumps({**NEWS, "type": "gossip"}))
 
     vars(gateway_link)["SocketConnection"].say = say_more
 

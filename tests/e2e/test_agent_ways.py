@@ -78,6 +78,12 @@ def test_a_workers_whole_life(tmp_path: Path, managed_rabbitmq: PrivateRabbit, w
             lambda: [one["output"] for one in client.executions(task_id=lines)] == printed, "all output is there"
         )
         assert here.users() == ({"one"} if way == "amqp" else set())
+        (slow,) = client.tasks_create([{"command": "sleep 300"}])
+        (execution,) = eventually(lambda: client.executions(task_id=slow, status="running"), "it runs")
+        eventually(lambda: client.execution_live(execution)["curve"], "what it uses is told")
+        eventually(lambda: client.workers()[0]["load"], "how busy its machine is, is told")
+        assert client.workers()[0]["last_contact_date"]
+        client.task_delete(slow)
         held, killed = client.tasks_create({"command": f"sleep {seconds}"} for seconds in (3456, 3457))
         for task in (held, killed):
             running(client, task)

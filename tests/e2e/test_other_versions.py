@@ -47,7 +47,7 @@ def test_a_newer_agent_works_for_todays_server(tmp_path: Path) -> None:
         works(system)
         said = server.said()
         assert said.count("a newer agent says what this release does not know") == 1
-        assert "kind=telemetry" in said and "Traceback" not in said and "ERROR" not in said
+        assert "kind=gossip" in said and "Traceback" not in said and "ERROR" not in said
 
 
 def test_todays_agent_works_for_a_newer_server(tmp_path: Path) -> None:

@@ -301,3 +301,18 @@ def test_a_telephone_shows_it_without_scrolling_sideways(system: Embedded, open_
     assert page.locator("#task").evaluate("one => one.scrollWidth <= one.clientWidth")
     paper = page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert (sum(map(int, re.findall(r"\d+", paper))) < 200) == (scheme == "dark")
+
+
+def test_what_a_task_uses_and_how_busy_workers_are_is_drawn(system: Embedded, open_page: Open) -> None:
+    task = system.client().task_create("sleep 300")["task_id"]
+    page = open_page(system)
+    page.get_by_role("button", name="Workers").click()
+    expect(page.locator("#worker-table tbody .bar")).to_have_count(2)
+    expect(page.locator("#worker-table tbody .bar").first).to_have_attribute(
+        "title", re.compile("of the CPU.*network", re.S)
+    )
+    page.get_by_role("button", name="Tasks").click()
+    row(page, task).get_by_role("button").click()
+    expect(page.locator("#moment svg")).to_have_count(2)
+    expect(page.locator("#moment")).to_contain_text("read from disks")
+    system.client().task_delete(task)

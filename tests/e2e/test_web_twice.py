@@ -94,6 +94,14 @@ def test_it_does_not_matter_which_web_process_is_asked(
         # When a worker was heard is known on both, wherever it is connected.
         eventually(lambda: all(heard(client) for client in both.clients), "both know when the worker was heard")
 
+        # So are what its machine does, and what a task of it does, whichever is asked.
+        eventually(lambda: all(client.workers()[0]["memory"] for client in both.clients), "both know how busy it is")
+        slow = first.task_create("sleep 300")["task_id"]
+        (execution,) = eventually(lambda: first.executions(task_id=slow, status="running"), "it runs")
+        for client in both.clients:
+            eventually(lambda client=client: client.execution_live(execution)["curve"], "its use is told")  # type: ignore[misc]
+        first.task_delete(slow)
+
         # A rebuild that is ordered on one is seen on the other.
         before = {one["name"]: one["position"] for one in second.projections()}
         second.projection_rebuild("tasks")

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import orjson
+from pydantic import BaseModel
 
 from scitq.domain.agent_wire import encode_from_agent, encode_post, parse_from_agent, parse_post
 from scitq.domain.execution import Accepted, Delivered, Exited, Failed, Gone, Ready, Refused, Started, Succeeded
@@ -26,6 +27,7 @@ from scitq.domain.messages import (
     FromAgent,
     Goodbye,
     Heartbeat,
+    Look,
     Obey,
     Reports,
     Resend,
@@ -38,6 +40,7 @@ from scitq.domain.messages import (
     Welcome,
 )  # fmt: skip
 from scitq.domain.output_wire import Chunk, Confirm, encode_chunk, encode_confirms, parse_chunk, parse_confirms
+from scitq.domain.telemetry import FileMoving, Live, Machine, Telemetry, Transfer
 from scitq.domain.worker import Hello
 from tests.golden.journals import plain
 
@@ -58,18 +61,44 @@ FROM_AGENT: Final[tuple[FromAgent, ...]] = (
     Reports(3, "spool-1", 20, 17, (Failed(6, -9, "killed", 1, 2), Failed(7), Refused(8, "the disk is full"))),
     Goodbye(3, "spool-1"),
 )
+MOMENTS: Final = (
+    Telemetry(3, "spool-1", Machine(load="12.5↑ / 0.3", memory=41.7, stats="{}")),
+    Telemetry(
+        3,
+        "spool-1",
+        None,
+        (
+            Live(execution=5, curve=((1.0, 0.9, 2**30, 0, 4_096), (2.0, 1.9, 2**31, 0, 8_192))),
+            Live(
+                execution=6,
+                transfer=Transfer(
+                    what="downloading",
+                    done_bytes=10,
+                    total_bytes=40,
+                    done_files=1,
+                    total_files=3,
+                    rate=2.5,
+                    part=1,
+                    parts=2,
+                    files=(FileMoving(name="a/é", done_bytes=5, total_bytes=None),),
+                ),
+            ),
+            Live(execution=7, transfer=Transfer(what="pulling", done_bytes=2**33), ended=True),
+        ),
+    ),
+)
 TO_AGENT: Final[tuple[ToAgent, ...]] = (
     Welcome(3, "spool-1", 16, "00ff"), Welcome(3, "spool-1", 16, "00ff", True),
     Unwelcome("another agent is connected", True), Settings(4, 8, 2, True), SendOutputs(5), Obey(9, "clean"),
     Assign(5, 50, TEXTS), Assign(6, 51), Cancel(6), Signal(5, 15), Signal(5, "pause"), Signal(5, "resume"), Applied(17),
-    Resend(18), SayHello(),
+    Resend(18), SayHello(), Look(5, 10.0),
 )  # fmt: skip
 CHUNKS: Final = (Chunk(5, 1, 2**40, 2**39, "é\n".encode()), Chunk(2**40, 2, 0, 0, bytes(range(256))))
 CONFIRMS: Final = [Confirm(5, 1, 2**40), Confirm(6, 2, 1)]
 
 
 def said_today() -> Iterator[tuple[str, bytes]]:
-    for message in FROM_AGENT:
+    for message in (*FROM_AGENT, *MOMENTS):
         yield "from-agent", encode_from_agent(message)
     for told in TO_AGENT:
         yield "to-agent", encode_post(2, 3, "spool-1", [told])
@@ -94,6 +123,8 @@ def named(value: Any) -> Any:
     """Values as JSON, each message with the name of its kind."""
     if is_dataclass(value) and not isinstance(value, type):
         return {type(value).__name__: {one.name: named(getattr(value, one.name)) for one in fields(value)}}
+    if isinstance(value, BaseModel):
+        return {type(value).__name__: value.model_dump(mode="json")}
     return [named(one) for one in value] if isinstance(value, list | tuple) else plain(value)
 
 

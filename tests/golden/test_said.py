@@ -52,7 +52,7 @@ def test_all_that_is_said_today_is_in_a_line() -> None:
 def test_every_kind_of_message_is_said_today() -> None:
     assert {type(message) for message in said.TO_AGENT} == set(agent_wire.TO_AGENT.values())
     kinds = {orjson.loads(words)["type"] for way, words in said.said_today() if way == "from-agent"}
-    assert kinds == {"hello", "heartbeat", "reports", "goodbye"}
+    assert kinds == {"hello", "heartbeat", "reports", "goodbye", "telemetry"}
     reports = {type(report) for message in said.FROM_AGENT for report in getattr(message, "reports", ())}
     assert reports == set(get_args(Report))
 

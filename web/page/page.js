@@ -1,7 +1,7 @@
 // The lists, kept up to date: whenever something has happened they are asked for again, at most once a second.
 
 import { Away, follow, get, keepToken, Refused, takeToken } from "./api.js";
-import { $, ago, button, element, local, say, status, table } from "./show.js";
+import { $, ago, button, element, local, meter, say, status, table } from "./show.js";
 import * as task from "./task.js";
 
 const PAGE = 50;
@@ -62,9 +62,32 @@ async function showWorkers() {
     [String(one.concurrency), "number"],
     [String(one.succeeded), "number wide"],
     [String(one.failed), "number wide"],
+    [cpu(one), "wide machine"],
+    [one.memory === null ? "" : meter(one.memory, `${one.memory} % of the memory, ${stats(one).swap} % of the swap`, "alarming"), "wide machine"],
     [one.batches.join(", "), "wide soft name", one.batches.join(", ")],
     [one.last_contact_date ? `${ago(one.last_contact_date)} ago` : "–", "soft", local(one.last_contact_date)],
   ]);
+}
+
+/** What its machine does: percent of its cores, and in words what else is known. */
+function cpu(one) {
+  if (one.load === null) return "";
+  const { load, disk, network } = stats(one);
+  const words = [
+    `${one.load} % of the CPU (commands / waiting for disks)`,
+    `load ${load}`,
+    `disks ${disk?.speed} (read/written), ${disk?.usage?.map((used) => `${used} %`).join(", ") || "none"} full`,
+    `network ${network?.speed} (sent/received)`,
+  ];
+  return meter(parseFloat(one.load), words.join("\n"));
+}
+
+function stats(one) {
+  try {
+    return JSON.parse(one.stats) ?? {};
+  } catch {
+    return {};
+  }
 }
 
 async function showBatches() {

@@ -62,6 +62,28 @@ function fill(row, cells) {
   });
 }
 
+/** How full something is, in percent. `kind` makes what is nearly full stand out. */
+export function meter(percent, words, kind = "") {
+  const made = element("div", "", { class: `bar ${kind}`, title: words });
+  made.setAttribute("role", "img");
+  made.setAttribute("aria-label", words);
+  const [full, rest] = [element("i"), element("i")];
+  const within = Math.min(Math.max(percent, 0), 100);
+  full.dataset.is = kind !== "" && within >= 90 ? "failed" : "running";
+  rest.dataset.is = "rest";
+  full.style.flexGrow = String(within);
+  rest.style.flexGrow = String(100 - within);
+  made.append(full, rest);
+  return made;
+}
+
+export function size(bytes) {
+  const units = ["B", "KB", "MB", "GB", "TB", "PB"];
+  let unit = 0;
+  for (; bytes >= 1024 && unit < units.length - 1; unit++) bytes /= 1024;
+  return `${unit === 0 || bytes >= 100 ? Math.round(bytes) : bytes.toFixed(1)} ${units[unit]}`;
+}
+
 /** A date of the server, which is UTC and does not say so. */
 export function moment(text) {
   return text ? new Date(`${text}Z`) : null;

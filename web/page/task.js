@@ -1,7 +1,8 @@
 // One task: what it is, its executions, what they print while they print it, and what can be done with it.
 
 import { get, output, post } from "./api.js";
-import { $, button, element, length, local, moment, say, status, sure, table } from "./show.js";
+import * as live from "./moment.js";
+import { $, button, element, length, local, moment, say, size, status, sure, table } from "./show.js";
 
 const TAIL_BYTES = 65_536;
 const MOST_CHARS = 400_000;
@@ -77,6 +78,8 @@ function showExecutions(runs) {
     choose(runs[0].execution_id);
   }
   $("output").hidden = runs.length === 0;
+  const now = runs.find((one) => one.execution_id === execution);
+  if (now) live.show(execution, now.ended_date !== null);
   mark();
 }
 
@@ -88,9 +91,15 @@ function executionCells(one) {
     [button(String(one.execution_id), () => choose(one.execution_id)), "number"],
     [status(one.status)],
     [String(one.worker_id), "number wide soft"],
-    [took, "soft"],
+    [took, "soft", used(one)],
     [end, "text", end],
   ];
+}
+
+function used(one) {
+  if (one.cpu_s === null) return "";
+  const disks = `${size(one.read_bytes ?? 0)} read from disks, ${size(one.written_bytes ?? 0)} written`;
+  return `${one.cpu_s.toFixed(1)} s of CPU, at most ${size(one.memory_bytes ?? 0)} of memory, ${disks}`;
 }
 
 let watching = "latest"; // a new attempt is shown by itself, unless an older one was chosen
@@ -100,6 +109,8 @@ function choose(id) {
   watching = newest && Number(newest.dataset.key) === id ? "latest" : "chosen";
   if (id === execution && reading) return;
   execution = id;
+  const one = [...$("execution-table").tBodies[0].rows].find((row) => Number(row.dataset.key) === id)?.item;
+  live.show(id, one?.ended_date != null);
   mark();
   read();
 }
@@ -163,6 +174,7 @@ function close() {
   execution = null;
   reading?.abort();
   reading = null;
+  live.hide();
   if ($("task").open) $("task").close();
 }
 

@@ -34,6 +34,7 @@ from scitq.domain.messages import (
     Welcome,
 )
 from scitq.domain.output_wire import Chunk, Confirm, encode_confirms, parse_chunk
+from scitq.domain.telemetry import Telemetry
 
 TOKEN = "a-token-for-the-tests"
 WORKER = 7
@@ -48,6 +49,7 @@ class Gateway:
         self.waiting: list[tuple[int, dict[str, Any]]] = []
         self.active: dict[int, dict[str, Any]] = {}
         self.reports: list[Told] = []
+        self.moments: list[Telemetry] = []
         self.ends: dict[int, Report] = {}
         self.started: dict[int, int] = {}
         self.applied = 0
@@ -194,6 +196,8 @@ class Gateway:
                 lacking = [Assign(id, 10_000 + id, t) for id, t in self.active.items() if id not in message.held]
                 await self.say(Settings(1, self.concurrency, self.prefetch, False), *lacking)
                 await self.offer()
+            case Telemetry():
+                self.moments.append(message)
             case Reports():
                 await self._take_reports(message)
 

@@ -71,8 +71,8 @@ def test_a_report_of_a_new_kind_keeps_its_number_and_a_new_way_to_hold_is_a_way_
 
 def test_a_message_of_a_new_kind_says_which_and_each_is_told_once() -> None:
     with pytest.raises(UnknownMessage) as found:
-        parse_from_agent(b'{"type": "telemetry", "load": [1, 2]}')
-    assert found.value.kind == "telemetry"
+        parse_from_agent(b'{"type": "gossip", "load": [1, 2]}')
+    assert found.value.kind == "gossip"
     told: list[str] = []
     post = {
         "epoch": 1,

@@ -62,6 +62,7 @@ class Prepared:
             "manage batch go": ["y*", "-n", "x"],
             "manage batch delete": ["y", "--dry-run"],
             "manage execution output": ["-x", str(self.execution)],
+            "manage execution watch": ["-x", str(self.execution)],
             "manage execution signal": ["name:runs"],
             "manage worker update": ["name:node1", "-C", "51"],
             "manage worker clean": ["-n", "node1"],
@@ -109,7 +110,7 @@ def test_what_changes_something_for_many_can_be_only_told() -> None:
     told = {verb.name.removeprefix("manage ") for verb in VERBS if "--dry-run" in names(verb)}
     steers = ("task", "batch", "worker", "execution", "bus parked")
     mild = {"task update", "worker invite", "bus parked export"}  # one thing; nothing
-    looks = ("list", "show", "output", "wait")
+    looks = ("list", "show", "output", "wait", "watch")
     for verb in VERBS:
         name = verb.name.removeprefix("manage ")
         if verb.path[0] == "manage" and name.startswith(steers) and verb.path[-1] not in looks and name not in mild:

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from scitq.domain.agent_wire import encode_from_agent, encode_post, parse_post
 from scitq.domain.execution import Started
 from scitq.domain.messages import AgentHello, Applied, Heartbeat, Reports, ToAgent, Welcome
 from scitq.domain.output_wire import Chunk, Confirm, encode_chunk, encode_confirms, parse_confirms
+from scitq.domain.telemetry import ENDED, Live, Machine, Telemetry, received
 from scitq.domain.worker import Hello
 from scitq.errors import BusUnavailable
 from scitq.web import gateway
@@ -128,6 +130,22 @@ def credential(site: Site, name: str) -> str:
 
 
 # What is carried -------------------------------------------------------------------------------------------------
+
+
+def test_what_is_told_of_the_moment_goes_to_those_who_look_and_not_to_the_engine(site: Site, engine: Engine) -> None:
+    said = Telemetry(7, "i1", Machine(load="1.0 / 0.0", memory=50.0, stats="{}"), (Live(execution=5, ended=True),))
+    with agent(site) as one, site.bus.follow("telemetry") as moments:
+        engine.welcome(one)
+        one.send(encode_from_agent(said), text=True)
+        one.send(HEARTBEAT, text=True)
+        (moment,) = moments.take(10, 20)
+        assert received(moment.body) == said and moment.headers == {ENDED: "1"}
+        assert engine.one().message.body == HEARTBEAT
+        one.send(encode_from_agent(replace(said, worker=8)), text=True)
+        assert closed(one)[0] == gateway.REFUSED
+    with agent(site) as one:
+        one.send(encode_from_agent(said), text=True)
+        assert closed(one) == (gateway.REFUSED, "say hello first, and wait for the welcome")
 
 
 def test_a_hello_reaches_the_engine_as_it_was_sent_and_its_answer_the_agent(site: Site, engine: Engine) -> None:

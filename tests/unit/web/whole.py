@@ -184,6 +184,7 @@ class Agent:
         self._mailbox = server.bus.mailbox()
         self.held: dict[int, int] = {}
         self.signals: list[tuple[int, object]] = []
+        self.looks: list[int] = []
         self._say(AgentHello(Hello(name, self.incarnation, **proposed), ""))
         self.worker = 0
         eventually(lambda: self.listen().worker)
@@ -210,6 +211,8 @@ class Agent:
                         self.applied = max(self.applied, message.sequence)
                     case messages.Signal():
                         self.signals.append((message.execution, message.signal))
+                    case messages.Look():
+                        self.looks.append(message.execution)
                     case _:
                         pass
         return self
