@@ -31,8 +31,8 @@ Inside, the command is root unless the image, `--user` or the task says otherwis
 that is, and nobody else on the machine gets at them.
 
 A worker without an engine gives the task back. One that is restarted before its engine waits for that, and gives
-nothing up. What cannot be started since the program is not in the image ends with 127, what may not be run with 126. A task that
-the kernel killed for want of memory says so.
+nothing up. What cannot be started since the program is not in the image ends with 127, what may not be run with 126. A
+task that the kernel killed for want of memory says so.
 
 ## container_options
 
