@@ -11,6 +11,7 @@ from typing import Final
 from bench.agent_worked import Size, Worked, worked
 from bench.table import Findings
 from scitq.agents.conversation import HEARTBEAT_S
+from scitq.agents.gateway_link import PING_S
 from tests.services.waiting import holds_within
 
 IDLE_CORE, IDLE_BYTES = 0.005, 80e6
@@ -51,7 +52,7 @@ def idle(found: Findings, size: Size) -> None:
         "idle: what goes over the network in a minute",
         "no polling",
         f"{sent / minutes:,.0f} bytes sent, {received / minutes:,.0f} received, {segments / minutes:,.0f} segments: "
-        f"{60 / HEARTBEAT_S:.0f} heartbeats with their answers, {60 / 5:.0f} pings",
+        f"{60 / HEARTBEAT_S:.0f} heartbeats, {60 / PING_S:.0f} pings, and what confirms them",
     )
 
 

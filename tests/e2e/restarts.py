@@ -93,9 +93,10 @@ class Restarted:
         for one in executions:
             of_task.setdefault(one["task_id"], []).append(one)
         for name, task in self._tasks.items():
-            attempts = of_task.get(task, [])
+            # One that was given back before it began was not run, and has cost no retry.
+            attempts = [one for one in of_task.get(task, []) if one["status"] != "refused"]
             if [one["status"] for one in attempts] != ["succeeded"]:
-                yield f"{name}: {[(one['status'], one['failure']) for one in attempts]}"
+                yield f"{name}: {[(one['status'], one['failure'], one['reason']) for one in attempts]}"
                 continue
             mark = self._marks / name
             begun = mark.read_text().count("begun") if mark.exists() else 0
