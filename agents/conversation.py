@@ -17,7 +17,7 @@ from typing import Final
 from scitq.agents.link import OTHER_FOR_S, Connection, Disconnected, Heard, Link
 from scitq.agents.work import Work
 from scitq.domain.agent_wire import News, encode_from_agent, parse_post
-from scitq.domain.messages import AgentHello, Goodbye, Look
+from scitq.domain.messages import Goodbye, Look
 from scitq.domain.output_wire import Chunk, encode_chunk, parse_confirms
 from scitq.domain.telemetry import Telemetry
 from scitq.domain.worker import Hello
@@ -177,7 +177,7 @@ class Conversation:
 
     async def _say_hello(self, connection: Connection) -> float:
         if self._time() >= self._hello_at:
-            await connection.say(encode_from_agent(AgentHello(self._hello, log=self._agent.log)))
+            await connection.say(encode_from_agent(self._agent.hello(self._hello)))
             self._hello_at = self._time() + HELLO_S
         return self._hello_at
 

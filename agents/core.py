@@ -26,6 +26,7 @@ from scitq.domain.execution import (
     Used,
 )
 from scitq.domain.messages import (
+    AgentHello,
     Applied,
     Assign,
     Cancel,
@@ -43,7 +44,7 @@ from scitq.domain.messages import (
     Unwelcome,
     Welcome,
 )
-from scitq.domain.worker import Order
+from scitq.domain.worker import Hello, Order
 
 MOST_AT_ONCE = 1_000
 WAITS_LONG_S = 2.0
@@ -293,7 +294,7 @@ class Agent:
         if execution in self._preparing:
             self._preparing.discard(execution)
             if failure is None:
-                self.spool.report(Refused(execution, reason))
+                self.spool.report(Refused(execution, reason, unable=True))
             else:
                 self._fail(Failed(execution, None, reason, failure=failure))
         elif execution in self.sending:
@@ -389,7 +390,7 @@ class Agent:
         if self.giving_back is not None and execution in self._killed:
             self.spool.report(Refused(execution, self.giving_back))
         elif end.gives_back:
-            self.spool.report(Refused(execution, end.reason or "it could not be run here"))
+            self.spool.report(Refused(execution, end.reason or "it could not be run here", unable=True))
         elif counts is None:
             return
         else:
@@ -429,6 +430,10 @@ class Agent:
                 self.spool.report(Refused(id, reason))
 
     # We speak -------------------------------------------------------------------------------------------------
+
+    def hello(self, hello: Hello) -> AgentHello:
+        held = tuple(id for id, status in self.spool.held.items() if status != "ended")
+        return AgentHello(hello, log=self.log, held=held)
 
     def heartbeat(self) -> Heartbeat:
         held: dict[int, HeldStatus] = dict(self.spool.held)

@@ -11,6 +11,7 @@ the worker knows has all his groups; one that it does not know has the group of 
 
 from __future__ import annotations
 
+import errno
 import grp
 import os
 import pwd
@@ -80,7 +81,10 @@ def give(folder: str, owner: Owner) -> None:
                 if not linked:
                     os.chown(name, owner.uid, owner.gid, dir_fd=at, follow_symlinks=False)
     except OSError as error:
-        raise AgentError(f"{folder} cannot be given to user {owner.uid}: {error.strerror}") from error
+        reason = f"{folder} cannot be given to user {owner.uid}: {error.strerror}"
+        if error.errno in (errno.EPERM, errno.EINVAL):  # a disk without owners, or a container that knows few of them
+            raise NotHere(reason) from error
+        raise AgentError(reason) from error
 
 
 def open_to_all(folder: str) -> None:

@@ -169,9 +169,10 @@ class _Gone(_Execution):
 class _Refused(_Execution):
     type: Literal["refused"]
     reason: Reason
+    unable: bool = False
 
     def report(self) -> Report:
-        return Refused(self.execution, self.reason)
+        return Refused(self.execution, self.reason, self.unable)
 
 
 class _Unknown(_Form):
@@ -250,6 +251,7 @@ class _Hello(_Form):
     hostname: Name | None = None
     paused: bool = False
     log: Annotated[str, Field(max_length=64, pattern=r"^[0-9a-f]*$")] = ""
+    held: Annotated[list[Id], MaxLen(MOST_HELD)] = []
 
     def message(self, reply_to: str) -> FromAgent:
         return AgentHello(
@@ -264,6 +266,7 @@ class _Hello(_Form):
             ),
             reply_to,
             self.log,
+            tuple(self.held),
         )
 
 
@@ -314,7 +317,7 @@ def encode_from_agent(message: FromAgent | Telemetry) -> bytes:
     """For the agent's side."""
     match message:
         case AgentHello(hello):
-            content = {"type": "hello", **_fields(hello), "log": message.log}
+            content = {"type": "hello", **_fields(hello), "log": message.log, "held": message.held}
             del content["worker"]  # the engine's to give
         case Reports():
             told = [{"type": _REPORT_NAMES[type(one)], **_fields(one)} for one in message.reports]

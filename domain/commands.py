@@ -32,6 +32,7 @@ class TaskSpec:
     use_cache: bool = False
     paused: bool = False
     silence_timeout_s: int | None = None
+    user: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -197,7 +197,7 @@ def decide(execution: Execution | None, command: ExecutionCommand, *, task_is_fr
         case Failed(_, code, reason, out, err, failure, used):
             return [ExecutionFailed(task, id, code, reason, out, err, failure, used)]
         case Refused():
-            return [ExecutionRefused(task, id, command.reason)]
+            return [ExecutionRefused(task, id, command.reason, execution.worker if command.unable else 0)]
         case Delivered():
             return [ExecutionSignalDelivered(task, id, command.signal)]
         case CancelExecution():

@@ -124,11 +124,13 @@ class ExecutionCancelled:
 
 @dataclass(frozen=True, slots=True)
 class ExecutionRefused:
-    """The worker gave the attempt back, through no fault of the task: no retry is spent."""
+    """The worker gave the attempt back, through no fault of the task: no retry is spent. `unable`: that worker, when it
+    cannot run the task at all: it is asked again after a pause, which grows."""
 
     task: int
     execution: int
     reason: str
+    unable: int = 0
 
 
 @dataclass(frozen=True, slots=True)

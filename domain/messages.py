@@ -22,12 +22,14 @@ HeldStatus = Literal["pending", "accepted", "ready", "running", "paused", "exite
 class AgentHello:
     """An agent connects. `reply_to` is the address the gateway gave it; it knows no worker id yet.
 
-    `log`: the log that what it holds is of; empty when it was never welcomed.
+    `log`: the log that what it holds is of; empty when it was never welcomed. `held`: executions that are not over
+    there: should another agent have its place, it hears which of them others have by now.
     """
 
     hello: Hello
     reply_to: str = ""
     log: str = ""
+    held: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,10 +70,11 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A worker says: I give it back, the task is not to blame."""
+    """A worker says: I give it back, the task is not to blame. `unable`: I cannot run it at all, another may."""
 
     execution: int
     reason: str
+    unable: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Annotated, Any, Final
@@ -33,6 +34,9 @@ from scitq.errors import Malformed, Rejected
 
 MOST_TASKS: Final = 10_000
 MOST_BYTES: Final = 8 * 1024 * 1024
+LARGEST_USER: Final = 2**32 - 2
+_WHO: Final = re.compile(r"([0-9]{1,10}|[^\W\d][^\s:/\\\x00-\x1f\x7f]{0,63}|)")
+"""The number of a user or group, or a name; no name is one that looks like a number, an option or a path."""
 
 
 def _no_nul(text: str) -> str:
@@ -58,6 +62,13 @@ def _options(text: str) -> str:
     return text
 
 
+def _user(text: str) -> str:
+    for one in text.split(":", 1) if text not in ("", ":") else [":"]:
+        if not _WHO.fullmatch(one) or (one.isdigit() and int(one) > LARGEST_USER):
+            raise ValueError("it is neither UID nor UID:GID, of numbers or of names that the worker knows")
+    return text
+
+
 Id = Annotated[int, Ge(1), Le(2**48 - 1)]
 Ids = Annotated[tuple[Id, ...], MinLen(1), MaxLen(10_000)]
 Name = Annotated[str, MinLen(1), MaxLen(1_000), AfterValidator(_no_nul)]
@@ -65,6 +76,7 @@ Text = Annotated[str, MaxLen(1_000_000), AfterValidator(_no_nul)]
 ContainerOptions = Annotated[str, MaxLen(100_000), AfterValidator(_options)]
 CommandText = Annotated[str, MinLen(1), MaxLen(1_000_000), AfterValidator(_no_nul)]
 BatchName = Annotated[str, AfterValidator(_batch)]
+User = Annotated[str, AfterValidator(_user)]
 Seconds = Annotated[int, Ge(1), Le(10**9)]
 Priority = Annotated[int, Ge(-1_000_000), Le(1_000_000)]
 Retry = Annotated[int, Ge(0), Le(1_000_000)]
@@ -86,6 +98,7 @@ class _Texts(_Form):
     download_timeout_s: Seconds | None = None
     run_timeout_s: Seconds | None = None
     silence_timeout_s: Seconds | None = None
+    user: User | None = None
     use_cache: bool = False
     name: Name | None = None
     batch: BatchName = tasks.DEFAULT_BATCH

@@ -24,7 +24,7 @@ from scitq.domain.task import Task
 from scitq.domain.worker import Worker
 from scitq.errors import Malformed
 
-LAYOUT: Final = 3
+LAYOUT: Final = 4
 """Raised by hand when the meaning changes and no field does."""
 
 _NAMES: Final = {cls: [f.name for f in fields(cls)] for cls in (Task, Execution, Worker, Batch)}

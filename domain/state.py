@@ -63,6 +63,7 @@ class State:
         self.needed: dict[int, int] = {}  # task: how many waiting tasks require it
         self.met: dict[int, None] = {}  # of these: those that have succeeded
         self.releasable: dict[int, None] = {}  # waiting tasks whose requirements have all succeeded
+        self.shy: dict[int, None] = {}  # tasks that some workers cannot run
         self._dependants: dict[int, list[int]] = {}
         self._left: dict[int, None] = {}  # required tasks in whose list are some that no longer wait for them
         self._ready: dict[str, list[int]] = {}  # batch: heap of places in its queue
@@ -254,8 +255,12 @@ class State:
                 self.drop(self.executions, old.execution)
         if old is not None and old.live and old.execution == new.execution:
             self._allow_longer(old, new)
-        if new.ready and (old is None or not old.ready or (old.batch, old.priority) != (new.batch, new.priority)):
+        if new.ready and (old is None or not old.ready or _queued_as(old) != _queued_as(new)):
             self._queue(new)
+        if new.unable and not new.over:
+            self.put(self.shy, new.id, None)
+        elif old is not None and old.unable:
+            self.drop(self.shy, new.id)
         if not new.over:
             self.put(self.tasks, new.id, new)
             return
@@ -368,8 +373,10 @@ class State:
         ready: dict[str, list[int]] = {}
         for task in restored:
             self.tasks[task.id] = task
+            if task.unable:
+                self.shy[task.id] = None
             if task.ready:
-                ready.setdefault(task.batch, []).append(_place(task))
+                ready.setdefault(task.batch, []).extend([] if task.unable else [_place(task)])
             if task.waits_for:
                 self._requirements_changed(task.id, (), task.waits_for)
         for batch, heap in ready.items():
@@ -429,6 +436,10 @@ class State:
             self.dirty.update(known.batches)
 
     def _queue(self, task: Task) -> None:
+        if task.unable:  # not for everybody: assigning looks at those that are shy
+            self._ready.setdefault(task.batch, [])
+            self.dirty.add(task.batch)
+            return
         heap = self._ready.setdefault(task.batch, [])
         heappush(heap, _place(task))
         if len(heap) > self._most_ready.get(task.batch, FEW):
@@ -446,11 +457,11 @@ class State:
 
     def has_ready(self, batch: str) -> bool:
         """Whether the batch has a task that could be assigned now."""
-        return self._first_ready(batch) is not None
+        return self.first_ready(batch) is not None
 
     def pop_ready(self, batch: str) -> Task | None:
         """Take the first task out of a batch's queue: highest priority, then oldest. `requeue` puts it back."""
-        task = self._first_ready(batch)
+        task = self.first_ready(batch)
         if task is not None:
             heappop(self._ready[batch])
         return task
@@ -464,7 +475,8 @@ class State:
     def requeue(self, task: Task) -> None:
         self._queue(task)
 
-    def _first_ready(self, batch: str) -> Task | None:
+    def first_ready(self, batch: str) -> Task | None:
+        """The first task of a batch that any worker may have."""
         heap = self._ready.get(batch, ())
         while heap:
             task = self._at(heap[0], batch)
@@ -477,7 +489,7 @@ class State:
         """The task at that place in the queue of a batch, if it still stands there."""
         task = self.tasks.get(place & _ID)
         there = task is not None and task.ready and task.batch == batch and -task.priority == place >> PRIORITY_SHIFT
-        return task if there else None
+        return task if there and task is not None and not task.unable else None
 
     def overdue(self, now: int) -> Iterator[Execution]:
         """Executions whose present step has taken longer than their task allows. Each is said once."""
@@ -524,6 +536,10 @@ class State:
         """The tasks of a batch that could be assigned now, first one first."""
         ready = (task for task in self.tasks.values() if task.ready and task.batch == batch)
         return sorted(ready, key=lambda task: (-task.priority, task.id))
+
+
+def _queued_as(task: Task) -> tuple[str, int, bool]:
+    return task.batch, task.priority, bool(task.unable)
 
 
 def _place(task: Task) -> int:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from scitq.domain.task import Task
 
 RUN_FIELDS: Final = frozenset(
-    {"command", "container", "container_options", "input", "output", "resource", "silence_timeout_s"}
+    {"command", "container", "container_options", "input", "output", "resource", "silence_timeout_s", "user"}
 )
 """What a worker is given: it cannot change under a live execution."""
 HOT_FIELDS: Final = frozenset({"batch", "priority", "retry", "download_timeout_s", "run_timeout_s"})
@@ -112,6 +112,8 @@ def evolve(task: Task, event: SteeringEvent) -> Task:
                 hot["retry_limit"] = hot["retry"]
             same = task.live or not RUN_FIELDS & set(event.changes)
             kept = task.execution if same else 0  # a lost execution ran what the task no longer is
+            if not same:
+                hot.update(unable=(), rounds=0)  # it is another task now: who could not run it perhaps can
             return replace(task, version=version, execution=kept, **hot)
         case TaskRequirementsChanged(_, requires, waits_for):
             stage: Any = "waiting" if waits_for else "pending"
@@ -231,7 +233,7 @@ def decide(task: Task, command: SteeringCommand) -> list[SteeringEvent | Executi
 
 def _is_fresh(task: Task) -> bool:
     """It is about to run for the first time, or waits for that: there is nothing to do again."""
-    anew = task.ready and not task.execution and task.retry == task.retry_limit
+    anew = task.ready and not task.execution and not task.unable and task.retry == task.retry_limit
     return task.stage == "waiting" or anew
 
 

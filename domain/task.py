@@ -73,6 +73,7 @@ class TaskCreated:
     use_cache: bool = False
     paused: bool = False
     silence_timeout_s: int | None = None
+    user: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +117,8 @@ class Task:
     download_timeout_s: int | None
     run_timeout_s: int | None
     losses: int = 0  # how often its worker was lost, since it was submitted or relaunched
+    unable: tuple[int, ...] = ()  # workers that said they cannot run it, since all could be asked again
+    rounds: int = 0  # how often all could be asked again and one still could not run it
 
     @property
     def live(self) -> bool:
@@ -157,8 +160,15 @@ def _at(task: Task, stage: Stage, execution: int, lost: int = 0) -> Task:
     return Task(
         task.id, task.version + 1, stage, task.paused, task.batch, task.priority, task.retry, task.retry_limit,
         execution, task.requires, task.waits_for, task.blocked_by, task.download_timeout_s, task.run_timeout_s,
-        task.losses + lost,
+        task.losses + lost, task.unable, task.rounds,
     )  # fmt: skip
+
+
+def _refused(task: Task, worker: int) -> Task:
+    """The task when that worker cannot run it: who says so twice was asked again, and begins another round."""
+    again = worker in task.unable
+    unable = (worker,) if again else (*task.unable, worker)
+    return replace(_at(task, "pending", 0), unable=unable, rounds=task.rounds + again)
 
 
 def evolve(task: Task | None, event: TaskEvent) -> Task | None:
@@ -184,6 +194,8 @@ def evolve(task: Task | None, event: TaskEvent) -> Task | None:
             return _at(task, "pending", task.execution, lost=1)
         case ex.ExecutionRecovered():
             return _at(task, ex.TASK_STAGE[event.status], task.execution, lost=-1)
+        case ex.ExecutionRefused() if event.unable:
+            return _refused(task, event.unable)
         case ex.ExecutionCancelled() | ex.ExecutionRefused():
             return _at(task, "pending", 0)
         case ex.ExecutionSignalled() | ex.ExecutionSignalDelivered() | ex.ExecutionGone():

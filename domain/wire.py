@@ -38,7 +38,7 @@ CURRENT: Final[dict[str, tuple[int, type[Any]]]] = {
     "execution-succeeded": (2, execution.ExecutionSucceeded),
     "execution-failed": (2, execution.ExecutionFailed),
     "execution-cancelled": (1, execution.ExecutionCancelled),
-    "execution-refused": (1, execution.ExecutionRefused),
+    "execution-refused": (2, execution.ExecutionRefused),
     "execution-lost": (2, execution.ExecutionLost),
     "execution-recovered": (1, execution.ExecutionRecovered),
     "execution-signalled": (1, execution.ExecutionSignalled),
@@ -77,6 +77,7 @@ UPCASTERS: Final[dict[tuple[str, int], Callable[[dict[str, Any]], dict[str, Any]
     ("execution-succeeded", 1): _said_less,
     ("execution-failed", 1): _said_less,
     ("execution-lost", 1): _said_less,
+    ("execution-refused", 1): _said_less,
 }
 """(name, version) of an older form: the function that makes its content that of the next version."""
 

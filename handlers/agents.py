@@ -7,6 +7,7 @@ from dataclasses import replace
 from scitq.domain import worker as workers
 from scitq.domain.messages import (
     AgentHello,
+    Cancel,
     Goodbye,
     Heartbeat,
     Obey,
@@ -41,7 +42,9 @@ def take_hello(turn: Overlay, message: AgentHello) -> None:
     try:
         turn.whole(_declare, turn, known, replace(hello, worker=id))
     except (Rejected, Stumbled) as refusal:
-        turn.outcome.messages.append(ToWorker(0, hello.incarnation, Unwelcome(str(refusal)), message.reply_to))
+        turned_away = (Unwelcome(str(refusal)), *(Cancel(id) for id in message.held if id not in state.executions))
+        for each in turned_away:  # what others have by now, or nobody wants any more, must not go on there
+            turn.outcome.messages.append(ToWorker(0, hello.incarnation, each, message.reply_to))
         return
     worker = state.workers[id]
     contact = heard(turn, worker)

@@ -1,7 +1,8 @@
 """Give ready tasks to workers with room. Level-triggered: looks at what is, once per turn, for batches that changed.
 
 The least loaded worker first (its slots before what it holds ahead); for it, among the batches it serves, the one that
-has least on it, then the one served longest ago; of that batch the task of highest priority, then the oldest.
+has least on it, then the one served longest ago; of that batch the task of highest priority, then the oldest. A task
+that a worker cannot run goes to another one at once, and to that one again after a pause.
 """
 
 from __future__ import annotations
@@ -22,12 +23,17 @@ class Placement(NamedTuple):
 
 
 def assign(
-    state: State, changed: Iterable[str], may_hold_ahead: Callable[[int], int] = lambda worker: 0
+    state: State,
+    changed: Iterable[str],
+    may_hold_ahead: Callable[[int], int] = lambda worker: 0,
+    has_rested: Callable[[Task], bool] = lambda task: False,
 ) -> Iterator[Placement]:
     """Each next placement, on the state that the one before has left.
 
     `may_hold_ahead`: what a worker may hold beyond its capacity, because it is done with its executions in no time.
+    `has_rested`: whether workers that could not run the task may be asked again.
     """
+    shy = Shy(state, has_rested)
     candidates = {worker: None for batch in sorted(changed) for worker in state.serving.get(batch, ())}
     most = {id: capacity + may_hold_ahead(id) for id in candidates if (capacity := state.workers[id].capacity)}
     rooms = [(_load(state, state.workers[id]), id) for id in most if state.load(state.workers[id]) < most[id]]
@@ -35,8 +41,8 @@ def assign(
     shares: dict[int, Counter[str]] = {}  # of the workers that serve several batches: what they have of each
     while rooms:
         worker = state.workers[rooms[0][1]]
-        batch = _batch_for(state, worker, shares)
-        task = state.pop_ready(batch) if batch is not None else None
+        batch = _batch_for(state, worker, shares, shy)
+        task = _take(state, worker.id, batch, shy) if batch is not None else None
         if task is None:
             heappop(rooms)
             continue
@@ -53,8 +59,57 @@ def _load(state: State, worker: Worker) -> float:
     return state.load(worker) / worker.concurrency
 
 
-def _batch_for(state: State, worker: Worker, shares: dict[int, Counter[str]]) -> str | None:
-    waiting = [name for name in worker.batches if not state.batch(name).stopped and state.has_ready(name)]
+def _take(state: State, worker: int, batch: str, shy: Shy) -> Task | None:
+    """The first task of the batch that the worker may have."""
+    other, task = shy.first(batch, worker), state.first_ready(batch)
+    if other is not None and (task is None or _order(other) < _order(task)):
+        shy.take(other)
+        return other
+    return state.pop_ready(batch)
+
+
+def _order(task: Task) -> tuple[int, int]:
+    return -task.priority, task.id
+
+
+class Shy:
+    """Ready tasks that some workers cannot run: for the others at once, for those when they have rested."""
+
+    def __init__(self, state: State, has_rested: Callable[[Task], bool]) -> None:
+        self._waiting: dict[str, list[Task]] = {}  # by batch, the first one first
+        self._rested: set[int] = set()
+        self._taken: set[int] = set()
+        self._next: dict[tuple[str, int], int] = {}  # batch and worker: none before this is for it
+        for task in [state.tasks[id] for id in state.shy]:
+            if task.ready:
+                self._waiting.setdefault(task.batch, []).append(task)
+                if has_rested(task):
+                    self._rested.add(task.id)
+        for waiting in self._waiting.values():
+            waiting.sort(key=_order)
+
+    def first(self, batch: str, worker: int) -> Task | None:
+        waiting = self._waiting.get(batch)
+        if waiting is None:
+            return None
+        for at in range(self._next.get((batch, worker), 0), len(waiting)):
+            task = waiting[at]
+            if task.id not in self._taken and (worker not in task.unable or task.id in self._rested):
+                self._next[batch, worker] = at
+                return task
+        self._next[batch, worker] = len(waiting)
+        return None
+
+    def take(self, task: Task) -> None:
+        self._taken.add(task.id)
+
+
+def _batch_for(state: State, worker: Worker, shares: dict[int, Counter[str]], shy: Shy) -> str | None:
+    waiting = [
+        name
+        for name in worker.batches
+        if not state.batch(name).stopped and (state.has_ready(name) or shy.first(name, worker.id) is not None)
+    ]
     if len(waiting) < 2:
         return waiting[0] if waiting else None
     share = shares.get(worker.id)

@@ -12,6 +12,7 @@ from typing import Final
 
 from scitq.domain.execution import Report
 from scitq.domain.messages import Told, Unknown
+from scitq.handlers.rests import Rests
 
 MOST_AHEAD: Final = 10_000
 """Reports held while one before them is missing; those beyond are sent again later."""
@@ -82,6 +83,7 @@ class Contacts:
         self.since = since
         self.log = log  # which log that is: agents must not report to one what another one gave them
         self.next_watch = since
+        self.rests = Rests()
         self._contacts: dict[int, Contact] = {}
 
     def heard(self, worker: int, incarnation: str, applied: int, at: int) -> Contact:

@@ -283,6 +283,8 @@ class Overlay:
             stream = tasks.stream(self.state.executions[late.execution].task)
             if not self.guarded("timeouts.watch", stream, self.do, late):
                 self.state.remind(late.execution, self.at.now + 60_000_000)
+        for task in self.contacts.rests.ended(self.state, self.at.steady):
+            self.state.dirty.add(task.batch)
 
     def settle(self) -> None:
         """Release what can be released, then give out what can be given out."""
@@ -304,11 +306,14 @@ class Overlay:
         changed = set(self.state.dirty)
         self.state.dirty.clear()
         stuck: list[Task] = []
-        for task, worker in assign(self.state, changed, self._may_hold_ahead):
+        for task, worker in assign(self.state, changed, self._may_hold_ahead, self._has_rested):
             command = tasks.AssignTask(self.state.last_execution + 1, worker)
             if not self.guarded("assign", tasks.stream(task.id), self.do, OnTask(task.id, command)):
                 stuck.append(task)
         return stuck
+
+    def _has_rested(self, task: Task) -> bool:
+        return self.contacts.rests.is_over(task, self.at.steady)
 
     def _is_quick(self, worker: int) -> bool:
         return self._may_hold_ahead(worker) > 0

@@ -33,7 +33,9 @@ def take_back(
             continue
         for execution, task in _waiting(state, holder):
             batch = state.tasks[task].batch
-            taker = next((one for one in idle if free[one.id] > 0 and batch in one.batches), None)
+            unable = state.tasks[task].unable
+            able = (one for one in idle if free[one.id] > 0 and batch in one.batches and one.id not in unable)
+            taker = next(able, None)
             if taker is not None and not state.batch(batch).stopped:
                 free[taker.id] -= 1
                 yield OnExecution(execution, CancelExecution(REASON))

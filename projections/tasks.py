@@ -13,11 +13,12 @@ from sqlalchemy import Connection, select
 
 from scitq.domain import execution as ex
 from scitq.domain import task as tk
+from scitq.domain.steering import RUN_FIELDS
 from scitq.domain.wire import Recorded
 from scitq.projections import reading, standing
 from scitq.projections.projection import Projection, Shown, table_of
 
-VERSION = 3
+VERSION = 4
 
 
 class Task(NamedTuple):
@@ -50,6 +51,8 @@ class Task(NamedTuple):
     created_at: int = 0
     modified_at: int = 0
     status_at: int = 0
+    user: str | None = None
+    refused_by: tuple[tuple[int, str], ...] = ()  # while it waits: a worker, and why it cannot run it
 
 
 TASKS = table_of("tasks", Task, ("status", "id"), ("batch", "id"), ("name", "id"))
@@ -131,6 +134,7 @@ def _created(event: tk.TaskCreated, time: int) -> Task:
         created_at=time,
         modified_at=time,
         status_at=time,
+        user=event.user,
     )
 
 
@@ -138,6 +142,8 @@ def _edited(row: Task, event: tk.TaskEdited, position: int) -> Mapping[str, Any]
     changes = dict(event.changes)
     if "command" in changes and row.attempts and row.command is not None:  # what was never run need not be remembered
         changes["former_commands"] = (*row.former_commands, (position, row.command))
+    if RUN_FIELDS & set(changes):
+        changes["refused_by"] = ()
     return changes
 
 
@@ -149,7 +155,15 @@ def _relaunched(row: Task, event: tk.TaskRelaunched, position: int) -> Mapping[s
         "download_timeout_s": event.download_timeout_s,
         "run_timeout_s": event.run_timeout_s,
         "blocked_by": (),
+        "refused_by": (),
     }
+
+
+def _refused(row: Task, event: ex.ExecutionRefused, position: int) -> Mapping[str, Any]:
+    if not event.unable:
+        return {}
+    others = tuple(one for one in row.refused_by if one[0] != event.unable)
+    return {"refused_by": (*others, (event.unable, event.reason))}
 
 
 def _unblocked(row: Task, event: tk.TaskUnblocked, position: int) -> Mapping[str, Any]:
@@ -164,7 +178,9 @@ _MORE: Final[dict[type, Callable[[Task, Any, int], Mapping[str, Any]]]] = {
     tk.TaskBlocked: lambda row, event, position: {"blocked_by": (*row.blocked_by, (event.requirement, event.reason))},
     tk.TaskUnblocked: _unblocked,
     tk.TaskRetried: lambda row, event, position: {"retry": event.retry},
-    tk.TaskDeleted: lambda row, event, position: {"blocked_by": ()},
+    tk.TaskDeleted: lambda row, event, position: {"blocked_by": (), "refused_by": ()},
+    ex.ExecutionRefused: _refused,
+    ex.ExecutionStarted: lambda row, event, position: {"refused_by": ()},
     ex.ExecutionAssigned: lambda row, event, position: {
         "attempts": row.attempts + 1,
         "execution": event.execution,

@@ -23,7 +23,7 @@ _TASK: Final[shapes.Task] = {
     "modification_date": _LATER, "status_date": _LATER, "batch": "samples", "input": None, "output": None,
     "container": None, "container_options": None, "resource": None, "required_task_ids": [], "retry": 1,
     "download_timeout": None, "run_timeout": None, "silence_timeout": None, "use_cache": False, "priority": 0,
-    "attempts": 1, "execution_id": 1, "worker_id": 1, "blocked_by": [],
+    "attempts": 1, "execution_id": 1, "worker_id": 1, "blocked_by": [], "user": None, "refused_by": [],
 }  # fmt: skip
 _EXECUTION: Final[shapes.Execution] = {
     "execution_id": 1, "worker_id": 1, "task_id": 1, "status": "running", "return_code": None, "pid": "4711",

@@ -36,6 +36,7 @@ FIELDS: Final[Mapping[str, str]] = {
     "silence_timeout": "seconds that it may print nothing",
     "use_cache": "take the result of the same task before it",
     "priority": "those with a higher number run first, within a batch",
+    "user": "as whom it runs: UID or UID:GID, numbers or names that the worker knows",
     "tasks": "the tasks, in order",
     "action": "what is done to them",
     # A worker

@@ -63,6 +63,8 @@ class Task(TypedDict):
     execution_id: int | None
     worker_id: int | None
     blocked_by: list[str]
+    user: str | None
+    refused_by: list[str]
 
 
 class Execution(TypedDict):
@@ -200,6 +202,8 @@ def task(row: task_views.Task) -> Task:
         "execution_id": row.execution,
         "worker_id": row.worker,
         "blocked_by": [_blocked(*block) for block in row.blocked_by],
+        "user": row.user,
+        "refused_by": [f"worker {worker}: {reason}" for worker, reason in row.refused_by],
     }
 
 

@@ -33,10 +33,15 @@ def _none_if_empty(text: Any) -> Any:
     return None if text == "" else text
 
 
+def _user(value: Any) -> Any:
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else _none_if_empty(value)
+
+
 Name = Annotated[requests.Name | None, BeforeValidator(_none_if_empty)]
 Retry = Annotated[requests.Retry | None, BeforeValidator(whole)]
 Priority = Annotated[requests.Priority | None, BeforeValidator(whole)]
 Seconds = Annotated[requests.Seconds | None, BeforeValidator(whole)]
+User = Annotated[requests.User | None, BeforeValidator(_user)]
 Flag = Annotated[bool | None, BeforeValidator(forms.flag)]
 Other = Annotated[int, BeforeValidator(whole), Ge(-MOST_TASKS), Le(forms.LARGEST_ID)]
 STRICT: Final = ConfigDict(extra="forbid", strict=True)
@@ -62,6 +67,7 @@ class NewTask(TypedDict, total=False):
     silence_timeout: Seconds
     use_cache: Flag
     priority: Priority
+    user: User
 
 
 class Bulk(forms.Form):
@@ -90,6 +96,7 @@ class Changes(TypedDict, total=False):
     silence_timeout: Seconds
     use_cache: Flag
     priority: Priority
+    user: User
 
 
 def spec(task: Mapping[str, Any]) -> dict[str, Any]:

@@ -18,8 +18,8 @@ app = program.app(context_settings=program.HELP | {"allow_interspersed_args": Fa
 
 _Docker = typer.Option("-d", "--docker", metavar="IMAGE", help="The container in which it runs.")
 _Option = typer.Option("-O", "--option", metavar="TEXT", help="More options for docker.")
-_Uid = typer.Option("-u", "--uid", min=0, max=2**32 - 2, help="The user as whom it runs.")
-_Gid = typer.Option("-g", "--gid", min=0, max=2**32 - 2, help="The group as which it runs.")
+_Uid = typer.Option("-u", "--uid", metavar="USER", help="As whom it runs: a number, or a name that the worker knows.")
+_Gid = typer.Option("-g", "--gid", metavar="GROUP", help="As which group it runs.")
 _Test = typer.Option("-t", "--test", help="Print what would be sent, and send nothing.")
 _Input = typer.Option("-i", "--input", metavar="URIS", help="What is fetched into $INPUT before it runs; repeatable.")
 _Resource = typer.Option(
@@ -35,8 +35,8 @@ def launch(
     command: Annotated[list[str], typer.Argument(metavar="COMMAND", help="The command, word by word.")],
     docker: Annotated[str | None, _Docker] = None,
     option: Annotated[str | None, _Option] = None,
-    uid: Annotated[int | None, _Uid] = None,
-    gid: Annotated[int | None, _Gid] = None,
+    uid: Annotated[str | None, _Uid] = None,
+    gid: Annotated[str | None, _Gid] = None,
     server: ServerOption = None,
     test: Annotated[bool, _Test] = False,
     name: Annotated[str | None, typer.Option("-n", "--name", help="A name to find it by.")] = None,
@@ -63,12 +63,18 @@ def launch(
     """Queue a task: a command line that a worker will run."""
     if not command[0].strip():
         raise typer.BadParameter("it is empty: a command begins with the name of a program", param_hint="'COMMAND'")
-    text, option = _command(command, docker, option, uid, gid)
+    if docker is None and option is not None:
+        raise typer.BadParameter("it is for containers: give one with -d", param_hint="'-O' / '--option'")
+    text = shlex.join(command)
     needs = [number for given in requirements or () for number in selecting.required(given)]
     if test and json:
         from scitq.cli.tables import dump
+        from scitq.lib.portions import as_user
 
-        dump({"command": text, "container": docker, "container_options": option}, "scitq.command/1")
+        dump(
+            {"command": text, "container": docker, "container_options": option, "user": as_user(uid, gid) or None},
+            "scitq.command/1",
+        )
         return
     if test:
         print(f"Command that would be sent: {text}")
@@ -92,6 +98,8 @@ def launch(
             silence_timeout=silence_timeout,
             use_cache=use_cache or None,
             priority=priority,
+            uid=uid,
+            gid=gid,
         )
         if not json:
             # With --wait, standard output is the task's own.
@@ -102,21 +110,6 @@ def launch(
             from scitq.cli.tables import dump
 
             dump(task, "scitq.task/1")
-
-
-def _command(
-    words: list[str], docker: str | None, option: str | None, uid: int | None, gid: int | None
-) -> tuple[str, str | None]:
-    """The command line, quoted so that a worker finds the same words in it; and the options for docker."""
-    if docker is None:
-        if option is not None:
-            raise typer.BadParameter("it is for containers: give one with -d", param_hint="'-O' / '--option'")
-        as_other = [*(["-u", f"#{uid}"] if uid is not None else []), *(["-g", f"#{gid}"] if gid is not None else [])]
-        return shlex.join(["sudo", *as_other, "--", *words] if as_other else words), None
-    if (uid is None) != (gid is None):
-        raise typer.BadParameter("with a container, -u and -g go together", param_hint="'-u' / '-g'")
-    user = [] if uid is None else [f"-u {uid}:{gid}"]
-    return shlex.join(words), " ".join([*user, *([option] if option else [])]) or None
 
 
 def _waited(server: Any, task: int, json: bool) -> int:

@@ -19,7 +19,7 @@ COLUMNS = (
 MORE = (
     "container", "container_options", "input", "output", "resource", "required_task_ids", "retry", "run_timeout",
     "silence_timeout",
-    "download_timeout", "priority", "attempts", "blocked_by",
+    "download_timeout", "priority", "attempts", "blocked_by", "user", "refused_by",
 )  # fmt: skip
 
 app = program.app("Tasks.")
@@ -92,6 +92,8 @@ def task_update(
     run_timeout: Annotated[int | None, typer.Option("--run-timeout", min=1, help="Seconds it may run.")] = None,
     silence_timeout: Annotated[int | None, typer.Option("--silence-timeout", min=1, help="Seconds of silence.")] = None,
     download_timeout: Annotated[int | None, typer.Option("--download-timeout", min=1, help="Seconds to fetch.")] = None,
+    uid: Annotated[str | None, typer.Option("-u", "--uid", metavar="USER", help="Another user to run as.")] = None,
+    gid: Annotated[str | None, typer.Option("-g", "--gid", metavar="GROUP", help="Another group to run as.")] = None,
     json: AsJson = False,
 ) -> None:
     """Change a task. What runs of it is taken back first where it would be another command."""
@@ -100,7 +102,7 @@ def task_update(
         "container_options": option, "input": input, "output": output, "resource": resource,
         "required_task_ids": None if requirements is None else selecting.required(requirements), "retry": retry,
         "priority": priority, "run_timeout": run_timeout, "silence_timeout": silence_timeout,
-        "download_timeout": download_timeout,
+        "download_timeout": download_timeout, "uid": uid, "gid": gid,
     }  # fmt: skip
     if all(value is None for value in changes.values()):
         raise typer.BadParameter("say what to change")

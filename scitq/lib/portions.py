@@ -61,6 +61,9 @@ def form(task: Any) -> dict[str, Any]:
     shell = fields.pop("shell", None)
     if shell:
         fields["command"] = in_shell(fields.get("command", ""), shell)
+    uid, gid = fields.pop("uid", None), fields.pop("gid", None)
+    if uid is not None or gid is not None:
+        fields["user"] = as_user(uid, gid)
     for name in ("input", "resource", "output"):
         if name in fields:
             fields[name] = joined(fields[name])
@@ -73,8 +76,17 @@ def form(task: Any) -> dict[str, Any]:
 
 
 def in_shell(command: str, shell: bool | str) -> str:
-    """The command line that has a shell run the command, whatever signs are in it."""
-    return f"{'sh' if shell is True else shell} -c {shlex.quote(command)}"
+    """The command line that has a shell run the command, whatever signs are in it.
+
+    A command that begins like an option would be taken for one: a space before it says nothing to a shell.
+    """
+    text = f" {command}" if command[:1] in ("-", "+") else command
+    return f"{'sh' if shell is True else shell} -c {shlex.quote(text)}"
+
+
+def as_user(uid: Any, gid: Any) -> str:
+    """UID, UID:GID or :GID; numbers, or names that the worker knows."""
+    return f"{'' if uid is None else uid}{'' if gid is None else f':{gid}'}"
 
 
 def _of_object(task: Any) -> dict[str, Any]:

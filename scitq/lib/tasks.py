@@ -71,15 +71,20 @@ class Tasks(Verbs, Generic[TaskT]):
         asynchronous: bool | None = None,
         priority: int | None = None,
         silence_timeout: int | None = None,
+        uid: int | str | None = None,
+        gid: int | str | None = None,
     ) -> TaskT:
-        """Submit a task. With `shell`, that shell (True: sh) runs the command; else its words are what is run."""
+        """Submit a task. With `shell`, that shell (True: sh) runs the command; else its words are what is run.
+
+        `uid`, `gid`: as whom it runs, by number or by a name that the worker knows.
+        """
         task = portions.form(
             given(
                 command=command, name=name, status=status, batch=batch, input=input, output=output,
                 container=container, container_options=container_options, resource=resource,
                 required_task_ids=None if required_task_ids is None else list(required_task_ids),
                 shell=shell, retry=retry, download_timeout=download_timeout, run_timeout=run_timeout,
-                use_cache=use_cache, priority=priority, silence_timeout=silence_timeout,
+                use_cache=use_cache, priority=priority, silence_timeout=silence_timeout, uid=uid, gid=gid,
             )
         )  # fmt: skip
         created: TaskT = await self._write("POST", "/tasks/", task, Task)
@@ -129,6 +134,8 @@ class Tasks(Verbs, Generic[TaskT]):
         asynchronous: bool | None = None,
         priority: int | None = None,
         silence_timeout: int | None = None,
+        uid: int | str | None = None,
+        gid: int | str | None = None,
     ) -> TaskT:
         """Change a task. `status`: pending relaunches, resumes or releases it, paused pauses it."""
         changes = portions.form(
@@ -137,7 +144,7 @@ class Tasks(Verbs, Generic[TaskT]):
                 container=container, container_options=container_options, resource=resource,
                 required_task_ids=None if required_task_ids is None else list(required_task_ids),
                 retry=retry, download_timeout=download_timeout, run_timeout=run_timeout, use_cache=use_cache,
-                priority=priority, silence_timeout=silence_timeout,
+                priority=priority, silence_timeout=silence_timeout, uid=uid, gid=gid,
             )
         )  # fmt: skip
         changed: TaskT = await self._write("PUT", f"/tasks/{id_of(id)}", changes, Task)

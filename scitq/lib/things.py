@@ -58,6 +58,8 @@ class Task(Thing):
     execution_id: int | None
     worker_id: int | None
     blocked_by: list[str]
+    user: str | None
+    refused_by: list[str]
 
 
 class Execution(Thing):

@@ -59,7 +59,8 @@ def test_a_task_is_queued_with_all_that_was_said_of_it(system: Embedded) -> None
         "output": "s3://f/", "required_task_ids": [first],
     }  # fmt: skip
     assert (task["retry"], task["run_timeout"], task["download_timeout"], task["priority"]) == (2, 30, 40, -5)
-    assert task["use_cache"] and (task["container"], task["container_options"]) == ("debian:12", "-u 1:2 --gpus all")
+    assert task["use_cache"] and (task["container"], task["container_options"]) == ("debian:12", "--gpus all")
+    assert task["user"] == "1:2"
     assert task["command"] == """-x 'it'"'"'s $HOME' 'a b'"""
 
 
@@ -111,7 +112,7 @@ def test_a_test_sends_nothing(system: Embedded) -> None:
 @pytest.mark.parametrize(
     "words",
     [(), ("-n", "a"), ("--nonsense", "echo"), ("-R", "x", "echo"), ("-O", "x", "echo"), ("-n", "a", "-n", "b", "echo"),
-     ("--retry", "-1", "echo"), ("-d", "i", "-u", "1", "echo"), ("-s", "h", "--server", "i", "echo"), ("",),
+     ("--retry", "-1", "echo"), ("-s", "h", "--server", "i", "echo"), ("",),
      (" ", "x")],
 )  # fmt: skip
 def test_bad_use_exits_with_2_and_sends_nothing(system: Embedded, words: tuple[str, ...]) -> None:

@@ -42,6 +42,23 @@ def test_a_full_disk_fails_no_task_and_all_run_when_there_is_room_again(tmp_path
             assert {one["output"] for one in client.executions(task_id=ids, status="succeeded")} == {"x\n"}
 
 
+def test_a_disk_that_one_task_fills_fails_that_task_and_the_next_ones_run(tmp_path: Path) -> None:
+    big = tmp_path / "big"
+    big.write_bytes(bytes(8_000_000))
+    with _small_disk(tmp_path / "disk") as base, embedded(tmp_path) as system:
+        system.server()
+        client = system.client()
+        worker = system.worker(1, "--base", str(base), "--keep-failed", "0")
+        greedy = client.task_create("head -c 8000000 /dev/zero > big", shell=True)["task_id"]
+        fetched = client.task_create("true", input=f"file://{big}")["task_id"]
+        assert set(client.wait([greedy, fetched], timeout=60).values()) == {"failed"}
+        (filled,), (short,) = client.executions(task_id=greedy), client.executions(task_id=fetched)
+        assert "No space left" in filled["error"] and filled["failure"] == "command_failed"
+        assert short["failure"] == "download_failed" and "space" in short["reason"].lower()
+        ids = client.tasks_create({"command": "echo x > file; cat file", "shell": True} for _ in range(4))
+        assert set(client.wait(ids, timeout=60).values()) == {"succeeded"} and worker.running()
+
+
 def test_workers_of_two_servers_share_a_folder_for_work_and_never_their_files(tmp_path: Path) -> None:
     base, flag = tmp_path / "scratch", tmp_path / "flag"
     with (

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections import Counter
 from pathlib import Path
 
-from tests.services.scitq import embedded, living_in
+from tests.services.scitq import Machine, embedded, end_all_in, living_in
 from tests.services.waiting import eventually
 
 
@@ -69,6 +70,41 @@ def test_a_worker_ended_by_ctrl_c_gives_its_tasks_back_for_others_to_run(tmp_pat
         assert client.workers(name="one")[0]["status"] == "offline"
         system.worker(1, "-n", "other")
         assert client.wait([task], timeout=60) == {task: "succeeded"}
+
+
+def test_of_two_agents_under_one_name_only_one_works_and_what_it_took_over_ends_at_the_other(tmp_path: Path) -> None:
+    """The second one, set up elsewhere, is turned away until the first has been silent for long."""
+    began, flag = tmp_path / "began", tmp_path / "flag"
+    with embedded(tmp_path / "home") as system:
+        system.server()
+        client = system.client()
+        first = system.worker(1, "-n", "twin")
+        command = f"echo >> {began}; while ! test -e {flag}; do sleep 0.02; done"
+        task = client.task_create(command, shell=True)["task_id"]
+        eventually(began.exists, "it runs")
+        token = {"SCITQ_TOKEN": (system.machine.data / "token").read_text().strip()}
+        other = Machine(tmp_path / "other", **token)
+        second = other.start("worker", f"127.0.0.1:{system.port}", "1", "-n", "twin")
+        system.adopt(second)
+        try:
+            eventually(lambda: "another agent is connected as 'twin'" in second.said(), "the second is turned away")
+            assert began.read_text() == "\n"
+            os.kill(first.pid, signal.SIGSTOP)
+            eventually(lambda: began.read_text() == "\n\n", "the second has the place, and the task", 90)
+            os.kill(first.pid, signal.SIGCONT)
+            eventually(lambda: "no place for this worker" in first.said(), "the first is turned away")
+            eventually(lambda: len(_waiting_for(flag)) == 1, "what the first ran has ended")
+            flag.touch()
+            assert client.wait([task], timeout=60) == {task: "succeeded"}
+            assert [one["status"] for one in client.executions(task_id=task)] == ["lost", "succeeded"]
+            assert second.running() and first.running(), "the first waits for its place"
+        finally:
+            end_all_in(other.folder)
+
+
+def _waiting_for(flag: Path) -> list[int]:
+    """The shells that wait for it."""
+    return living_in(flag)
 
 
 def test_slow_tasks_behind_many_quick_ones_are_shared_among_the_workers(tmp_path: Path) -> None:

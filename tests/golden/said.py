@@ -50,6 +50,7 @@ TEXTS: Final = {"name": "s1", "command": "echo 'é'", "shell": False, "run_timeo
 FROM_AGENT: Final[tuple[FromAgent, ...]] = (
     AgentHello(Hello("node1", "spool-1", 8, 2, ("a", "b"), "node1.lan", True), "", "00ff"),
     AgentHello(Hello("node1", "spool-1")),
+    AgentHello(Hello("node1", "spool-1"), "", "00ff", (5, 6)),
     Heartbeat(3, "spool-1", {1: "pending", 2: "accepted", 3: "running", 4: "paused", 5: "ended"}, 4),
     Reports(3, "spool-1", 17, 16, (Accepted(5), Started(5, 77), Succeeded(5, 10, 20))),
     Heartbeat(3, "spool-1", {}, 4, 9),
@@ -59,6 +60,7 @@ FROM_AGENT: Final[tuple[FromAgent, ...]] = (
     Reports(3, "spool-1", 21, 17, (Succeeded(5, 10, 20, {"cpu_s": 1.5}), Failed(6, failure="upload_failed"))),
     Reports(3, "spool-1", 23, 17, (Delivered(7, 15), Gone(8, 50))),
     Reports(3, "spool-1", 20, 17, (Failed(6, -9, "killed", 1, 2), Failed(7), Refused(8, "the disk is full"))),
+    Reports(3, "spool-1", 25, 17, (Refused(9, "this worker does not run as root", True),)),
     Goodbye(3, "spool-1"),
 )
 MOMENTS: Final = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from typing import Any
 
 from scitq.agents.core import Agent, Exit
@@ -22,7 +23,6 @@ from scitq.domain.commands import (
     SteerWorkers,
     TaskSpec,
 )
-from scitq.domain.messages import AgentHello
 from scitq.domain.state import State
 from scitq.domain.worker import Hello
 from scitq.errors import LeaseLost
@@ -30,7 +30,7 @@ from scitq.handlers.engine import Engine
 from scitq.handlers.ports import Post
 from scitq.projections.memory import MemoryProjector
 from tests.simulation.kernel import SECOND, Mailbox, Process
-from tests.simulation.stores import Transferred
+from tests.simulation.stores import Transferred, Unable
 from tests.simulation.world import Host, SimBus, SimClock, SimJournal, World
 
 BATCHES = ("Default", "b", "c")
@@ -137,7 +137,7 @@ class AgentActor(Actor):
             if agent.must_say_hello:
                 if kernel.now >= next_hello:
                     next_hello = kernel.now + SECOND
-                    self._send(AgentHello(self._hello(agent), agent.incarnation))
+                    self._send(replace(agent.hello(self._hello(agent)), reply_to=agent.incarnation))
             else:
                 if kernel.now >= next_resend:
                     next_resend = kernel.now + RESEND
@@ -167,7 +167,7 @@ class AgentActor(Actor):
     def _handle(self, agent: Agent, message: Any) -> None:
         if isinstance(message, Post):
             agent.on_post(message.epoch, message.worker, message.incarnation, message.messages)
-        elif isinstance(message, Transferred):
+        elif isinstance(message, Transferred | Unable):
             message.tell(agent)
         else:
             agent.on_exit(message)

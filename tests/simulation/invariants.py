@@ -15,6 +15,7 @@ from scitq.domain import worker as workers
 from scitq.domain.envelope import read_header
 from scitq.domain.state import State
 from scitq.errors import Corrupt
+from scitq.handlers.rests import FIRST_REST_S
 from scitq.store.chain import verify
 from tests.simulation.kernel import SECOND
 
@@ -284,6 +285,23 @@ def refusals_are_not_kept(run: Run) -> Finding:
         yield "what was refused once was never granted, though nothing spoke against it any more"
 
 
+def who_cannot_run_a_task_is_left_alone_for_a_while(run: Run) -> Finding:
+    """No worker is given a task that it just said it cannot run, unless the task was changed or relaunched."""
+    said: dict[tuple[int, int], int] = {}
+    for recorded in run.log:
+        match recorded.event:
+            case ex.ExecutionRefused(task, _, _, unable) if unable:
+                said[task, unable] = run.world.appended_at[recorded.position - 1]
+            case ex.ExecutionAssigned(task, execution, worker) if (task, worker) in said:
+                after = run.world.appended_at[recorded.position - 1] - said.pop((task, worker))
+                if after < FIRST_REST_S * SECOND:
+                    yield f"execution {execution} went to worker {worker}, unable {after / SECOND:.1f} s before"
+            case tasks.TaskEdited(task) | tasks.TaskRelaunched(task):
+                said = {key: at for key, at in said.items() if key[0] != task}
+            case _:
+                pass
+
+
 def the_engine_never_stumbled(run: Run) -> Finding:
     """No input of a simulation is poison, so nothing may have been recorded as such."""
     stumbles = engine_log.CommandFailed | engine_log.ReportFailed | engine_log.ReactorFailed
@@ -344,6 +362,7 @@ INVARIANTS: dict[str, Callable[[Any], Finding]] = {
         nobody_is_called_silent_too_soon,
         commands_have_one_effect_and_one_answer,
         refusals_are_not_kept,
+        who_cannot_run_a_task_is_left_alone_for_a_while,
         the_engine_never_stumbled,
         the_leader_is_a_fold_of_the_log,
         projections_equal_their_rebuild,

@@ -14,6 +14,7 @@ from unittest import mock
 from scitq.agents.core import Agent
 from scitq.agents.spool import Spool
 from scitq.domain import execution as ex
+from scitq.domain import task as tasks
 from scitq.domain.commands import Request
 from scitq.domain.envelope import Append
 from scitq.domain.messages import Assign, Cancel, Reports
@@ -358,6 +359,11 @@ async def _published_first(self: Engine, outcome: Any, deliveries: Any) -> None:
     await _conclude(self, outcome, deliveries)
 
 
+def _as_if_able(task: Any, worker: int) -> Any:
+    """Who said that it cannot run a task is asked again at once."""
+    return tasks._at(task, "pending", 0)
+
+
 MUTANTS: dict[str, Mutant] = {
     "no fence": no_fence,
     "lost ones come back always": lost_ones_come_back_always,
@@ -382,5 +388,6 @@ MUTANTS: dict[str, Mutant] = {
     "lease not refreshed at take-over": lease_not_refreshed,
     "reincarnation ignored": reincarnation_ignored,
     "no rollback of what is refused": _patched(Overlay, "whole", _no_rollback),
+    "who cannot is asked again": _patched(tasks, "_refused", _as_if_able),
     "projections skip gaps": _patched(following, "following", _gaps_are_fine),
 }

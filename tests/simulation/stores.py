@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from scitq.agents.core import Agent
+from scitq.agents.core import Agent, Exit
 from scitq.domain.execution import Failure
 from tests.simulation.kernel import SECOND
 
@@ -28,6 +28,16 @@ class Transferred:
             agent.on_ready(self.execution, 2, 2_000)
         else:
             agent.on_sent(self.execution, 1, 1_000)
+
+
+@dataclass(frozen=True, slots=True)
+class Unable:
+    """The machine cannot run it, whatever the task is."""
+
+    execution: int
+
+    def tell(self, agent: Agent) -> None:
+        agent.on_exit(Exit(self.execution, None, "there is no such user here", gives_back=True))
 
 
 class SimStores:

@@ -20,7 +20,7 @@ from scitq.handlers.ports import Delivery, Post
 from scitq.handlers.turn import Input
 from tests.simulation.kernel import SECOND, Kernel, Killed, Mailbox, Process, sleep
 from tests.simulation.memory_journal import MemoryJournal
-from tests.simulation.stores import SimStores
+from tests.simulation.stores import SimStores, Unable
 
 EPOCH_START = 1_800_000_000 * SECOND
 
@@ -316,6 +316,11 @@ class Host:
         if execution in self._marked:
             return
         world = self.world
+        if execution % 23 == 7:
+            world.kernel.say(self.name, "execution {} of task {} cannot be run here", execution, task)
+            if self.mailbox is not None:
+                self.mailbox.put(Unable(execution))
+            return
         self._marked.add(execution)
         world.starts[execution] = world.starts.get(execution, 0) + 1
         world.started_at.setdefault(execution, world.kernel.now)

@@ -121,6 +121,7 @@ class Teller:
                 ex.Failed(about, 1),
                 ex.Accepted(about),
                 ex.Refused(about, "no room"),
+                ex.Refused(about, "no docker", unable=True),
                 ex.Failed(about, None, "its inputs could not be fetched"),
             )
         )

@@ -188,6 +188,21 @@ def test_a_second_agent_of_the_same_name_is_turned_away(server: Server) -> None:
     assert server.worker(worker).incarnation == "one"
 
 
+def test_an_agent_whose_place_was_taken_hears_what_others_have_by_now(server: Server) -> None:
+    """So no command goes on beside its second attempt; what nobody else has yet may still come back."""
+    kept = server.hello("w", "one", concurrency=2)
+    first, second = (started(server, kept, priority=priority) for priority in (1, 0))
+    server.steer_worker(kept, workers.EditWorker({"concurrency": 1}))
+    server.steady += 31 * SECOND
+    assert server.hello("w", "two") == kept
+    assert server.execution(first[0]) > first[1] and server.execution(second[0]) == second[1]
+    server.turn(AgentHello(Hello("w", "one", 2), "there", held=(first[1], second[1], 10**6)))
+    said = [(answer.address, answer.incarnation, answer.message) for answer in server.outcome.messages]
+    unwelcome, *rest = said
+    assert isinstance(unwelcome[2], Unwelcome)
+    assert rest == [("there", "one", Cancel(first[1])), ("there", "one", Cancel(10**6))]
+
+
 def test_an_agent_set_up_anew_takes_its_old_name_once_the_one_before_is_silent(server: Server) -> None:
     task, execution = started(server)
     server.steady += 31 * SECOND

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import shlex
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -16,7 +15,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scitq.cli import tables, terminal
-from scitq.cli.launch import _command
 from scitq.cli.output import copy
 from scitq.cli.selecting import required
 from scitq.cli.texts import clean
@@ -24,23 +22,6 @@ from scitq.cli.worker import check_name
 
 ROOT = Path(__file__).parents[3]
 SERVER_ONLY = ("alembic", "psycopg2", "sqlalchemy", "starlette", "uvicorn", "websockets")
-
-
-@given(st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\0")), min_size=1))
-def test_a_worker_finds_the_words_that_were_typed(words: list[str]) -> None:
-    text, options = _command(words, None, None, None, None)
-    assert shlex.split(text) == words and options is None
-
-
-def test_users_and_groups_go_to_docker_or_to_sudo() -> None:
-    assert _command(["id"], "debian", "--gpus all", 5, 6) == ("id", "-u 5:6 --gpus all")
-    assert _command(["id"], "debian", None, None, None) == ("id", None)
-    assert _command(["id"], None, None, 5, None) == ("sudo -u '#5' -- id", None)
-    assert _command(["id"], None, None, 5, 6) == ("sudo -u '#5' -g '#6' -- id", None)
-    with pytest.raises(typer.BadParameter, match="go together"):
-        _command(["id"], "debian", None, 5, None)
-    with pytest.raises(typer.BadParameter, match="give one with -d"):
-        _command(["id"], None, "--gpus all", None, None)
 
 
 def test_ids_are_separated_by_spaces_or_commas() -> None:

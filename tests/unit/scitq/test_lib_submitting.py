@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import subprocess
 from collections.abc import AsyncGenerator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -195,5 +196,37 @@ def test_lists_of_uris_are_one_text_and_none_is_not_said() -> None:
 
 @given(st.text(min_size=1))
 def test_a_shell_gets_exactly_the_command(command: str) -> None:
-    assert shlex.split(in_shell(command, True)) == ["sh", "-c", command]
-    assert shlex.split(in_shell(command, "bash")) == ["bash", "-c", command]
+    given = f" {command}" if command[0] in "-+" else command
+    assert shlex.split(in_shell(command, True)) == ["sh", "-c", given]
+    assert shlex.split(in_shell(command, "bash")) == ["bash", "-c", given]
+
+
+_NASTY = st.text(st.sampled_from("'\"$`\\\n\t #!*?[]{}()<>|&;=~%^-+aé€😀\x01\x7f"), min_size=1, max_size=40)
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.lists(_NASTY | st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1), min_size=25))
+def test_real_shells_find_what_was_written(texts: list[str]) -> None:
+    """One script that has each text printed: quoted for the shell, so that it must come out as it went in."""
+    for shell in (True, "bash"):
+        script = "\n".join(f"printf '%s\\0' {shlex.quote(text)}" for text in texts)
+        argv = shlex.split(in_shell(script, shell))
+        printed = subprocess.run(argv, capture_output=True, check=True, timeout=60).stdout
+        assert printed.decode().split("\0")[:-1] == texts
+
+
+@pytest.mark.parametrize("shell", [True, "bash"])
+@pytest.mark.parametrize(
+    "command", ["-x; echo it runs", "+x; echo it runs", "- ; echo it runs", "-c 'a' ; echo it runs"]
+)
+def test_what_begins_like_an_option_is_a_command(shell: bool | str, command: str) -> None:
+    done = subprocess.run(shlex.split(in_shell(command, shell)), capture_output=True, text=True, timeout=60)
+    assert done.stdout == "it runs\n" and "not found" in done.stderr
+
+
+def test_users_and_groups_are_numbers_or_names() -> None:
+    for given_, user in (
+        ({"uid": 5}, "5"), ({"uid": 0, "gid": 0}, "0:0"), ({"gid": "lab"}, ":lab"), ({"uid": "ada", "gid": 7}, "ada:7"),
+    ):  # fmt: skip
+        assert form({"command": "a", **given_}) == {"command": "a", "user": user}
+    assert form({"command": "a", "user": "5:6"}) == {"command": "a", "user": "5:6"}
