@@ -226,6 +226,8 @@ class Transfers:
 
     def _send(self, execution: int, underway: Underway) -> Moved:
         uri = str(underway.texts["output"])
+        if underway.texts.get("user") and os.path.islink(f"{underway.folder}/output"):
+            raise FetchError("its output folder was made a link: what that leads to need not be its user's to read")
         note = partial(_note, underway)
         put(f"{underway.folder}/output/", uri, progress=note, cancellation=underway.cancellation)
         last = underway.progress

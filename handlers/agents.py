@@ -12,6 +12,7 @@ from scitq.domain.messages import (
     Heartbeat,
     Obey,
     SayHello,
+    ToAgent,
     Unwelcome,
     Welcome,
 )
@@ -42,9 +43,9 @@ def take_hello(turn: Overlay, message: AgentHello) -> None:
     try:
         turn.whole(_declare, turn, known, replace(hello, worker=id))
     except (Rejected, Stumbled) as refusal:
-        turned_away = (Unwelcome(str(refusal)), *(Cancel(id) for id in message.held if id not in state.executions))
-        for each in turned_away:  # what others have by now, or nobody wants any more, must not go on there
-            turn.outcome.messages.append(ToWorker(0, hello.incarnation, each, message.reply_to))
+        elsewhere = [Cancel(id) for id in message.held if id not in state.executions]  # and must not go on there
+        said: list[ToAgent] = [Unwelcome(str(refusal)), *elsewhere]
+        turn.outcome.messages += [ToWorker(0, hello.incarnation, each, message.reply_to) for each in said]
         return
     worker = state.workers[id]
     contact = heard(turn, worker)

@@ -76,6 +76,21 @@ def test_another_user_cannot_read_what_it_has(system: Embedded, place: Path) -> 
     assert client.wait([one], timeout=60) == {one: "succeeded"}
 
 
+def test_what_only_the_worker_may_read_is_not_stored_for_a_user(system: Embedded, place: Path) -> None:
+    (place / "secret").mkdir(mode=0o700)
+    (place / "secret" / "key").write_text("secret")
+    client = system.client()
+    scripts = (f"rmdir $OUTPUT; ln -s {place}/secret $OUTPUT", f"ln -s {place}/secret/key $OUTPUT/k; touch $OUTPUT/x")
+    whole, one = (
+        client.task_create(script, shell=True, uid=ONE, output=f"file://{place}/stolen/")["task_id"]
+        for script in scripts
+    )
+    assert client.wait([whole, one], timeout=60)[whole] == "failed"
+    (execution,) = client.executions(task_id=whole)
+    assert execution["failure"] == "upload_failed" and "made a link" in execution["reason"]
+    assert not list((place / "stolen").glob("k*"))
+
+
 def test_whoever_is_not_known_keeps_his_task_waiting_and_it_says_why(system: Embedded) -> None:
     launch = ["launch", "-u", "no-such-user", "--retry", "3", "--json", "id"]
     task = json.loads(system.machine.run(*launch))["task_id"]
