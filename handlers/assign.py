@@ -15,6 +15,7 @@ from typing import NamedTuple
 from scitq.domain.state import State
 from scitq.domain.task import Task
 from scitq.domain.worker import Worker
+from scitq.handlers.rests import Shy, order_of
 
 
 class Placement(NamedTuple):
@@ -62,46 +63,10 @@ def _load(state: State, worker: Worker) -> float:
 def _take(state: State, worker: int, batch: str, shy: Shy) -> Task | None:
     """The first task of the batch that the worker may have."""
     other, task = shy.first(batch, worker), state.first_ready(batch)
-    if other is not None and (task is None or _order(other) < _order(task)):
+    if other is not None and (task is None or order_of(other) < order_of(task)):
         shy.take(other)
         return other
     return state.pop_ready(batch)
-
-
-def _order(task: Task) -> tuple[int, int]:
-    return -task.priority, task.id
-
-
-class Shy:
-    """Ready tasks that some workers cannot run: for the others at once, for those when they have rested."""
-
-    def __init__(self, state: State, has_rested: Callable[[Task], bool]) -> None:
-        self._waiting: dict[str, list[Task]] = {}  # by batch, the first one first
-        self._rested: set[int] = set()
-        self._taken: set[int] = set()
-        self._next: dict[tuple[str, int], int] = {}  # batch and worker: none before this is for it
-        for task in [state.tasks[id] for id in state.shy]:
-            if task.ready:
-                self._waiting.setdefault(task.batch, []).append(task)
-                if has_rested(task):
-                    self._rested.add(task.id)
-        for waiting in self._waiting.values():
-            waiting.sort(key=_order)
-
-    def first(self, batch: str, worker: int) -> Task | None:
-        waiting = self._waiting.get(batch)
-        if waiting is None:
-            return None
-        for at in range(self._next.get((batch, worker), 0), len(waiting)):
-            task = waiting[at]
-            if task.id not in self._taken and (worker not in task.unable or task.id in self._rested):
-                self._next[batch, worker] = at
-                return task
-        self._next[batch, worker] = len(waiting)
-        return None
-
-    def take(self, task: Task) -> None:
-        self._taken.add(task.id)
 
 
 def _batch_for(state: State, worker: Worker, shares: dict[int, Counter[str]], shy: Shy) -> str | None:

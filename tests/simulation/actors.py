@@ -128,6 +128,7 @@ class AgentActor(Actor):
                     recovered = True
                 while mailbox.messages:
                     self._handle(agent, mailbox.messages.popleft())
+                agent.report_ends()
                 agent.prepare_what_waits()
                 agent.start_what_fits()
             except OSError:
