@@ -117,7 +117,7 @@ have_node_services || {
     mkdir -p .services
     cp tests/services/npm/package.json tests/services/npm/package-lock.json .services/
     rm -f .services/node_modules/.bin/azurite-blob  # it says that all is there
-    quietly npm ci --no-audit --no-fund --ignore-scripts --prefix .services
+    quietly env --chdir=.services npm ci --no-audit --no-fund --ignore-scripts
 }
 
 command -v dockerd >/dev/null && command -v docker-registry >/dev/null && command -v busybox >/dev/null || {
