@@ -84,8 +84,28 @@ def test_what_was_taken_back_meanwhile_is_ended(system: Embedded, tmp_path: Path
     assert worker.running()
 
 
+def test_without_an_engine_it_waits_for_another_worker(tmp_path: Path, docker_engine: PrivateDocker) -> None:
+    with embedded(tmp_path, DOCKER_HOST="unix:///nowhere/docker.sock") as system:
+        system.server()
+        system.worker(2)
+        task = submit(system, tmp_path, 0, lines=1)
+        client = system.client()
+        eventually(lambda: "docker" in _why(system, task), "somebody says what is missing")
+        assert "apt-get install docker.io" in _why(system, task)
+        assert client.task_get(task)["status"] != "failed", "no retry is spent for a machine's fault"
+        other = system.machine.environ | {"DOCKER_HOST": docker_engine.url}
+        words = ("worker", f"127.0.0.1:{system.port}", "2", "--name", "with-docker", "--data", str(tmp_path / "other"))
+        system.adopt(Process(system.machine.command(*words), other, tmp_path / "other.log"))
+        client.wait([task])
+        assert client.task_get(task)["status"] == "succeeded"
+
+
 def _is_back(system: Embedded, worker: Process) -> bool:
     return "connected" in worker.said() or not system.client().tasks(status="running")
+
+
+def _why(system: Embedded, task: int) -> str:
+    return " ".join(system.client().task_get(task)["refused_by"])
 
 
 def _containers(engine: PrivateDocker) -> list[object]:
