@@ -16,7 +16,7 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Final
 
-from bench import agent_busy, agent_data, agent_orders, agent_restarts, agent_spawn
+from bench import agent_busy, agent_data, agent_log, agent_orders, agent_restarts, agent_spawn
 from bench.agent_worked import Size
 from bench.table import Findings
 from tests.services.docker import DockerMissing, PrivateDocker
@@ -25,6 +25,7 @@ PARTS: Final[dict[str, Callable[[Findings, Size], None]]] = {
     "idle": agent_busy.idle,
     "closed": agent_busy.closed_stdout,
     "flood": agent_busy.flood,
+    "log": agent_log.log,
     "spawn": agent_spawn.spawn,
     "orders": agent_orders.orders,
     "limits": agent_orders.limits,

@@ -71,7 +71,7 @@ class Server:
                 return [Welcome(1, self.incarnation, 0)]
             case "heartbeat":
                 return [self.settings, *self._assign()]
-            case _:
+            case "reports":
                 self.messages += 1
                 last = content["first"] + len(content["reports"]) - 1
                 for report in content["reports"][max(self._applied - content["first"] + 1, 0) :]:
@@ -80,6 +80,8 @@ class Server:
                 if self.done == self._count:
                     self.ended.set()
                 return [Applied(self._applied), *self._assign()]
+            case _:  # what it shows meanwhile, and nobody keeps
+                return []
 
     def _assign(self) -> list[ToAgent]:
         many = min(self.left, self.room - (self.begun - self.done))
