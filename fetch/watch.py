@@ -191,8 +191,8 @@ class FileWatch:
 
     def again(self, done: int = 0) -> None:
         """Another try begins, with that many bytes in place already."""
-        self._whole.moved(self.name, done - self._done, of=self)
-        self._done, self._began = done, time.monotonic()
+        more, self._done, self._began = done - self._done, done, time.monotonic()
+        self._whole.moved(self.name, more, of=self)
 
     def has_size(self, size: int) -> None:
         """What was not known before it began."""

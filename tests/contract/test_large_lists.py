@@ -35,9 +35,9 @@ def views(postgres: PrivatePostgres) -> Iterator[Connection]:
 
 
 def fill(connection: Connection) -> None:
-    constant = "false, 'x', 0, 0, false, '[]', '[]', 0, '[]', 1, 1, 1 FROM generate_series(1, :many) AS id"
+    constant = "false, 'x', 0, 0, false, '[]', '[]', 0, '[]', '[]', 1, 1, 1 FROM generate_series(1, :many) AS id"
     columns = (
-        "paused, command, priority, retry, use_cache, requires, blocked_by, attempts, former_commands, "
+        "paused, command, priority, retry, use_cache, requires, blocked_by, attempts, former_commands, refused_by, "
         "created_at, modified_at, status_at"
     )
     connection.execute(

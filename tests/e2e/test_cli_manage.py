@@ -73,7 +73,7 @@ EVERY = [
         "worker": "list update delete signal clean restart forget invite",
         "task": "list show output wait update relaunch delete pause resume release",
         "batch": "list stop go delete",
-        "execution": "list output signal",
+        "execution": "list output watch signal",
         "event": "list show verify follow",
         "projection": "list check rebuild",
         "bus": "parked",

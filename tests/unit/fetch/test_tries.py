@@ -10,7 +10,7 @@ from scitq.fetch import watch as watching
 from scitq.fetch.errors import Cancelled, Corrupt, FetchError, NotFound, TimedOut, Unreachable
 from scitq.fetch.many import each
 from scitq.fetch.tries import Patience, persistently
-from scitq.fetch.watch import Cancellation, Progress, Watch
+from scitq.fetch.watch import Cancellation, Moving, Progress, Watch
 
 
 class Pauses(Cancellation):
@@ -107,17 +107,17 @@ def test_totals_are_told_once_all_is_known(monkeypatch: pytest.MonkeyPatch) -> N
     whole = Watch(told.append)
     first, second = whole.file("a", 10), whole.file("b")
     first.moved(4)
-    assert told[-1] == Progress("a", 4, None, 0, None)
+    assert told[-1] == Progress("a", 4, None, 0, None, (Moving("a", 4, 10),))
     whole.all_begun()
     second.moved(1)
-    assert told[-1] == Progress("b", 5, None, 0, 2)
+    assert told[-1] == Progress("b", 5, None, 0, 2, (Moving("a", 4, 10), Moving("b", 1, None)))
     second.has_size(20)
     second.has_size(20)
     first.again(2)
-    assert told[-1] == Progress("a", 3, 30, 0, 2)
+    assert told[-1] == Progress("a", 3, 30, 0, 2, (Moving("a", 2, 10), Moving("b", 1, 20)))
     first.moved(8)
     first.done()
-    assert told[-1] == Progress("a", 11, 30, 1, 2)
+    assert told[-1] == Progress("a", 11, 30, 1, 2, (Moving("b", 1, 20),))
 
 
 def test_the_callback_is_called_rarely_but_at_the_end() -> None:

@@ -53,6 +53,7 @@ def with_dicts(samples: list[str]) -> None:
         assert_type(b"".join(server.output(3, "stderr", follow=True)), bytes)
         server.execution_signal(3, 15)
         server.execution_output(3, output=True, output_position=10)
+        server.execution_live(3)
         server.worker_update(1, concurrency=4, batches=["a", "b"])
         server.worker_create_signal(1, 3, 9)
         server.worker_delete(1)
