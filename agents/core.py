@@ -163,6 +163,7 @@ class Agent:
         self.over: dict[int, Exit] = {}  # ended, and not reported yet
         self.failed: set[int] = set()  # in this life, and perhaps somebody wants to see what they left
         self.giving_back: str | None = None  # why, once nothing is to be run any more
+        self.rests = False  # nothing new is started, for a reason of this machine's
         self._waiting: dict[int, float] = {}  # for a slot, since when
         self._killed: set[int] = set()  # to be given back
         self._starting: set[int] = set()  # asked of the shim, which has not said yet that it did
@@ -331,7 +332,7 @@ class Agent:
         held = self.spool.held
         fetching = self._preparing | self._doubtful
         pending = [id for id, status in held.items() if status in ("pending", "ready") and id not in fetching]
-        if not pending or self.paused or self.must_say_hello or self.giving_back is not None:
+        if not pending or self.paused or self.rests or self.must_say_hello or self.giving_back is not None:
             return
         room = self.concurrency - len(self._starting)
         room -= sum(status == "running" and id not in self.over for id, status in held.items())

@@ -24,6 +24,7 @@ import uvloop
 from scitq.agents import enrol
 from scitq.agents.cleaner import AUTOCLEAN, KEEP_FAILED_S
 from scitq.agents.conversation import Conversation
+from scitq.agents.dead_man import DeadMan, Watchman
 from scitq.agents.gateway_link import GatewayLink
 from scitq.agents.link import Link
 from scitq.agents.spool_file import INCARNATION
@@ -60,6 +61,7 @@ class Options:
     bus: Bus = "gateway"
     keep_failed_s: float = KEEP_FAILED_S
     autoclean: int = AUTOCLEAN  # percent of the disk
+    dead_man: DeadMan | None = None
     on_connected: Callable[[int], None] | None = None  # with the worker's number, at the first welcome
 
 
@@ -93,6 +95,7 @@ async def _run(options: Options) -> int | None:
         conversation = Conversation(link, work, _hello(options, work.agent.incarnation), options.on_connected)
         work.begin(loop)
         holding = loop.create_task(conversation.hold())
+        watching = _watch(options, work, conversation)
         first, restart = loop.create_task(signals.get()), loop.create_task(work.restart.wait())
         await asyncio.wait((holding, first, restart), return_when=asyncio.FIRST_COMPLETED)
         if restart.done() and not first.done():
@@ -100,6 +103,7 @@ async def _run(options: Options) -> int | None:
             await _stop(holding)
             return None
         restart.cancel()
+        watching.cancel()
         if not first.done():
             first.cancel()
             try:
@@ -115,6 +119,14 @@ async def _run(options: Options) -> int | None:
         return INTERRUPTED if first.result() == signal.SIGINT else 0
     finally:
         work.close()
+
+
+def _watch(options: Options, work: Work, conversation: Conversation) -> asyncio.Future[None]:
+    """What ends the machine when its server is gone for good; for most, nothing."""
+    if options.dead_man is None:
+        return asyncio.get_running_loop().create_future()
+    watchman = Watchman(options.dead_man, work, options.name, lambda: conversation.is_open)
+    return asyncio.ensure_future(watchman.run())
 
 
 async def _stop(holding: asyncio.Task[None]) -> None:

@@ -299,6 +299,11 @@ class Work:
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(note)
 
+    def rest(self, rests: bool) -> None:
+        """Start nothing more; or go on."""
+        self.agent.rests = rests
+        self.wake()
+
     def return_what_waits(self) -> None:
         """For others to run."""
         self.agent.return_what_waits(self._loop.time())

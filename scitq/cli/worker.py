@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
 import socket
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
 from typer.core import TyperGroup
@@ -19,6 +20,9 @@ from scitq.config.folders import make_private
 from scitq.config.values import TOKEN
 from scitq.errors import AgentError
 from scitq.tokens import client_token
+
+if TYPE_CHECKING:
+    from scitq.agents.dead_man import DeadMan
 
 NAME: Final = "scitq-worker"
 START: Final = "start"
@@ -43,6 +47,11 @@ _Autoclean = typer.Option(
 _KeepFailed = typer.Option(
     "--keep-failed", min=0, metavar="MINUTES", help="For so long the folder of a failed task is kept, to look at."
 )
+_DeadMan = typer.Option(
+    "--dead-man", min=0.0, metavar="HOURS", help="Without a server for so long, save what is done and end this machine."
+)
+_DeadManTo = typer.Option("--dead-man-to", metavar="URI", help="The folder into which it is saved then.")
+_DeadManCommand = typer.Option("--dead-man-command", metavar="COMMAND", help="What ends the machine.")
 _Flavor = typer.Option("-f", "--flavor", help="The kind of machine; not used yet.")
 _Invite = typer.Option("--invite", metavar="INVITATION", help="Enrol with what `scitq worker invite` printed.")
 _Bus = typer.Option("--bus", help="How it reaches the server; amqp: as a user of its broker.")
@@ -72,6 +81,9 @@ def worker_start(
     status: Annotated[Literal["running", "paused"], typer.Option("-s", "--status", help="How it begins.")] = "running",
     autoclean: Annotated[int, _Autoclean] = 90,
     keep_failed: Annotated[float, _KeepFailed] = 60,
+    dead_man: Annotated[float | None, _DeadMan] = None,
+    dead_man_to: Annotated[str | None, _DeadManTo] = None,
+    dead_man_command: Annotated[str, _DeadManCommand] = "systemctl poweroff",
     flavor: Annotated[str | None, _Flavor] = None,
     invite: Annotated[str | None, _Invite] = None,
     bus: Annotated[Literal["gateway", "amqp", "auto"], _Bus] = "gateway",
@@ -103,11 +115,29 @@ def worker_start(
         base=settings.base_workdir,
         keep_failed_s=60 * keep_failed,
         autoclean=autoclean,
+        dead_man=_dead_man(dead_man, dead_man_to, dead_man_command),
         give_back_on_interrupt=True,
         on_connected=lambda number: service.tell(service.doing(f"is connected as worker {number}")),
     )
     service.tell(service.READY, service.doing("connects to the server"))
     raise typer.Exit(run(options))
+
+
+def _dead_man(hours: float | None, to: str | None, command: str) -> DeadMan | None:
+    from scitq.agents.dead_man import DeadMan
+    from scitq.fetch import FetchError, check_uri
+
+    if hours is None or hours == 0:
+        if to is not None:
+            raise typer.BadParameter("it says where, and not when: give --dead-man too", param_hint="'--dead-man-to'")
+        return None
+    try:
+        shlex.split(command)
+        if to is not None:
+            check_uri(to)
+    except (FetchError, ValueError) as error:
+        raise typer.BadParameter(str(error), param_hint="'--dead-man-to' / '--dead-man-command'") from error
+    return DeadMan(3600 * hours, to, command)
 
 
 @app.command("invite")

@@ -12,7 +12,7 @@ if ! can_apt; then
 fi
 command -v debootstrap >/dev/null || apt_install debootstrap
 mkdir -p "$root"
-[ -x "$root/usr/bin/apt-get" ] || quietly debootstrap --variant=minbase trixie "$root" http://deb.debian.org/debian
+[ -x "$root/usr/bin/apt-get" ] || quietly debootstrap --variant=minbase trixie "$root"
 printf '#!/bin/sh\nexit 101\n' >"$root/usr/sbin/policy-rc.d" # no service starts there but those of a test
 chmod 755 "$root/usr/sbin/policy-rc.d"
 cp /etc/resolv.conf "$root/etc/resolv.conf"
