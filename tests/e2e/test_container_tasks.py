@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from scitq.agents.spool_file import INCARNATION
 from scitq.errors import ServerError
 from tests.services.docker import IMAGE, PASSWORD, USER, PrivateDocker, PrivateRegistry
 from tests.services.scitq import Embedded, embedded
@@ -49,10 +50,12 @@ def running(system: Embedded, task: int) -> dict[str, Any]:
     return latest(system, task)
 
 
-def containers(engine: PrivateDocker) -> list[Any]:
+def containers(system: Embedded, engine: PrivateDocker) -> list[Any]:
+    """Those of this system's worker; tests share an engine."""
+    (owner,) = (path.read_text() for path in (system.machine.data / "workers").rglob(INCARNATION))
     client = engine.client()
     try:
-        return list(client.containers(all=True, filters={"label": "scitq.owner"}))
+        return list(client.containers(all=True, filters={"label": f"scitq.owner={owner.strip()}"}))
     finally:
         client.close()
 
@@ -80,7 +83,7 @@ def test_a_task_has_its_data_and_its_outputs_are_stored(
     assert done["output"] == f'{cores} /input\n1234\nit\'s "quoted" $HOME\n'
     assert "Read-only file system" in done["error"]
     assert done["image"].startswith("sha256:"), "an image that comes from nowhere has no digest of a registry"
-    eventually(lambda: not containers(docker_engine), "its container is gone")
+    eventually(lambda: not containers(system, docker_engine), "its container is gone")
 
 
 @pytest.mark.parametrize(
@@ -160,7 +163,7 @@ def test_it_ends_when_its_time_is_over_and_with_all_it_started(system: Embedded,
     assert (done["status"], done["failure"]) == ("failed", "run_timeout") and "1 s" in done["reason"]
     done = run(system, "echo once; sleep 1000", silence_timeout=1)
     assert (done["status"], done["failure"], done["output"]) == ("failed", "silence_timeout", "once\n")
-    eventually(lambda: not containers(docker_engine), "nothing is left")
+    eventually(lambda: not containers(system, docker_engine), "nothing is left")
 
 
 def test_want_of_memory_is_named(system: Embedded) -> None:
@@ -180,7 +183,7 @@ def test_a_task_that_is_deleted_or_relaunched_leaves_no_container(
     client.tasks_action("relaunch", [other])
     eventually(lambda: running(system, other)["execution_id"] != first, "another attempt runs")
     client.task_delete(other)
-    eventually(lambda: not containers(docker_engine), "nothing is left")
+    eventually(lambda: not containers(system, docker_engine), "nothing is left")
 
 
 def _types(system: Embedded, task: int) -> list[str]:
