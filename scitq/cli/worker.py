@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 import socket
 from collections.abc import Callable
@@ -93,6 +94,7 @@ def worker_start(
     """Work for a server until SIGTERM (running tasks go on, and are found again) or Ctrl-C (they are given back)."""
     if invite is not None and not TOKEN.fullmatch(invite):
         raise typer.BadParameter("that is no invitation: copy the whole line", param_hint="'--invite'")
+    timer = _dead_man(dead_man, dead_man_to, dead_man_command)
     settings, own_name, folder = _place(server, base, data, name)
 
     from scitq.agents.runtime import Options, run
@@ -115,7 +117,7 @@ def worker_start(
         base=settings.base_workdir,
         keep_failed_s=60 * keep_failed,
         autoclean=autoclean,
-        dead_man=_dead_man(dead_man, dead_man_to, dead_man_command),
+        dead_man=timer,
         give_back_on_interrupt=True,
         on_connected=lambda number: service.tell(service.doing(f"is connected as worker {number}")),
     )
@@ -127,6 +129,8 @@ def _dead_man(hours: float | None, to: str | None, command: str) -> DeadMan | No
     from scitq.agents.dead_man import DeadMan
     from scitq.fetch import FetchError, check_uri
 
+    if hours is not None and not math.isfinite(hours):
+        raise typer.BadParameter("a number of hours is meant", param_hint="'--dead-man'")
     if hours is None or hours == 0:
         if to is not None:
             raise typer.BadParameter("it says where, and not when: give --dead-man too", param_hint="'--dead-man-to'")

@@ -81,7 +81,7 @@ def test_a_server_that_is_there_or_back_in_time_sets_nothing_off(tmp_path: Path)
 @pytest.mark.parametrize(
     "words",
     [("--dead-man-to", "file:///x/"), ("--dead-man", "1", "--dead-man-to", "fiel:///x/"),
-     ("--dead-man", "1", "--dead-man-command", "a 'b"), ("--dead-man", "-1")],
+     ("--dead-man", "1", "--dead-man-command", "a 'b"), ("--dead-man", "-1"), ("--dead-man", "nan")],
 )  # fmt: skip
 def test_what_makes_no_sense_is_refused(words: tuple[str, ...]) -> None:
     from typer.testing import CliRunner
