@@ -24,7 +24,8 @@ class Measuring:
     def __init__(self, is_container: Callable[[int], bool], usage: Usage | None = None) -> None:
         self._is_container, self._usage = is_container, usage or Usage()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._timer: asyncio.TimerHandle | None = None
+        self._next: asyncio.Handle | None = None
+        self._due = 0.0  # of the next look. Loops differ in whether a handle knows it
 
     def watch(self, loop: asyncio.AbstractEventLoop) -> None:
         """From now on it is looked at, in this loop."""
@@ -56,8 +57,8 @@ class Measuring:
         return self._usage.curve(execution)
 
     def close(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
+        if self._next is not None:
+            self._next.cancel()
 
     def _look_when_due(self) -> None:
         """There is one timer, and only while there is something to look at."""
@@ -65,14 +66,14 @@ class Measuring:
         if self._loop is None or left_s is None:
             return
         at = self._loop.time() + left_s
-        if self._timer is not None:
-            if self._timer.when() <= at:
+        if self._next is not None:
+            if self._due <= at:
                 return
-            self._timer.cancel()
-        self._timer = self._loop.call_at(at, self._look)
+            self._next.cancel()
+        self._next, self._due = self._loop.call_at(at, self._look), at
 
     def _look(self) -> None:
-        self._timer = None
+        self._next = None
         self._usage.look()
         self._look_when_due()
 

@@ -168,6 +168,7 @@ class Pair:
 
 def run(command: Sequence[str], environment: dict[str, str]) -> tuple[float, float]:
     """How long it takes, and the most memory of it (of its largest process) in MB."""
+    os.sync()  # what the one before has written is not written out at this one's expense
     base = {name: value for name, value in os.environ.items() if name != "AWS_CA_BUNDLE"}
     began = time.monotonic()
     process = subprocess.Popen(command, env=base | environment)

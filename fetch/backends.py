@@ -20,8 +20,8 @@ _PLACES: Final = {
     "run+submitted": "scitq.fetch.runs:Runs",
 }
 _OPTIONS: Final = {
-    "run+fastq": ("aspera", "filter_r1", "ftp", "sra"),
-    "run+submitted": ("aspera", "ftp"),
+    "run+fastq": ("aria2", "aspera", "filter_r1", "ftp", "sra"),
+    "run+submitted": ("aria2", "aspera", "ftp"),
 }
 _ARIA2: Final = "scitq.fetch.aria2:Aria2"
 _REMOTE: Final = "scitq.fetch.rclone:Rclone"

@@ -6,7 +6,8 @@
 
 ENA is asked first (over FTP, then HTTPS), as it has FASTQ ready; then SRA, whose archives are made into FASTQ here;
 then ENA by Aspera. A source that fails gives way to the next, and all are tried again with growing pauses; one that has
-not got it, or that sends wrong bytes again and again, is tried no more. `@ftp`, `@sra`, `@aspera` choose among them.
+not got it, or that sends wrong bytes again and again, is tried no more. `@ftp`, `@sra`, `@aspera` choose among them;
+with `@aria2`, what comes over FTP and HTTP comes over several connections.
 """
 
 from __future__ import annotations
@@ -57,13 +58,16 @@ class Wanted:
     kind: ena.Kind
     sources: tuple[str, ...]
     only_first: bool
+    options: str
+    """For what comes over FTP and HTTP."""
 
     @classmethod
     def of(cls, uri: URI) -> Wanted:
         kind: ena.Kind = "fastq" if uri.protocol == "run+fastq" else "submitted"
         named = tuple(option for option in uri.options if option in NAMES)
         usual = ("ftp", "sra", "aspera") if kind == "fastq" else ("ftp", "aspera")
-        return cls(uri, uri.path.rstrip("/"), kind, named or usual, "filter_r1" in uri.options)
+        aria2 = "@aria2" if "aria2" in uri.options else ""
+        return cls(uri, uri.path.rstrip("/"), kind, named or usual, "filter_r1" in uri.options, aria2)
 
     def files(self, cancellation: Cancellation, patience: Patience = ONCE) -> list[ena.File]:
         found = ena.files(self.accession, self.kind, cancellation, patience)
@@ -151,7 +155,8 @@ class _InTurn:
 
     def _from(self, source: str, place: str, mover: Mover) -> None:
         if source == "sra":
-            sra.bring(self.wanted.accession, place, mover, only_first=self.wanted.only_first)
+            wanted = self.wanted
+            sra.bring(wanted.accession, place, mover, only_first=wanted.only_first, options=wanted.options)
             return
         files = self.wanted.files(mover.watch.cancellation, mover.patience)
         if source == "aspera":
@@ -159,7 +164,7 @@ class _InTurn:
                 raise NotFound(f"ENA has no place of {without[0].name} for Aspera")
             self._files([(file, [f"fasp://{escaped(file.aspera)}"]) for file in files], place, mover)
         else:
-            self._files([(file, places_of(file.ftp)) for file in files], place, mover)
+            self._files([(file, places_of(file.ftp, self.wanted.options)) for file in files], place, mover)
 
     @staticmethod
     def _files(places: list[tuple[ena.File, list[str]]], folder: str, mover: Mover) -> None:

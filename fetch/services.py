@@ -36,11 +36,17 @@ def service(name: str) -> str:
     return value if value.endswith("://") else value.rstrip("/")
 
 
-def places_of(listed: str) -> list[str]:
+def places_of(listed: str, options: str = "") -> list[str]:
     """The addresses of a file that ENA lists as `host/path`: of that host, or below the places named instead."""
     host, _, path = listed.partition("/")
     found = []
     for place in service(ENA_FILES).split():
         written = quote(path) if place.startswith("http") else escaped(path)
-        found.append(f"{place}{host}/{written}" if place.endswith("://") else f"{place.rstrip('/')}/{written}")
+        address = f"{place}{host}/{written}" if place.endswith("://") else f"{place.rstrip('/')}/{written}"
+        found.append(with_options(address, options))
     return found
+
+
+def with_options(address: str, options: str) -> str:
+    """`@aria2`, or nothing, put behind the protocol."""
+    return address.replace("://", f"{options}://", 1)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from scitq.fetch import faults, ncbi, tools
 from scitq.fetch.ena import first_reads
 from scitq.fetch.errors import Corrupt, NotFound, Unreachable
-from scitq.fetch.services import SRA_FILES, SRA_IMAGE, service
+from scitq.fetch.services import SRA_FILES, SRA_IMAGE, service, with_options
 from scitq.fetch.uri import URI
 
 if TYPE_CHECKING:
@@ -25,10 +25,10 @@ _STALLS: Final = 10.0
 _THREADS: Final = 8
 
 
-def bring(accession: str, folder: str, mover: Mover, *, only_first: bool) -> None:
-    """The reads of all its runs, as `<run>_1.fastq.gz` and so on, into a folder."""
+def bring(accession: str, folder: str, mover: Mover, *, only_first: bool, options: str = "") -> None:
+    """The reads of all its runs, as `<run>_1.fastq.gz` and so on, into a folder; `options` are for the archives."""
     names = ncbi.runs_of(accession, mover.watch.cancellation, mover.patience)
-    runs = [_Run(name, os.path.join(folder, f".{name}"), mover) for name in names]
+    runs = [_Run(name, os.path.join(folder, f".{name}"), mover, options) for name in names]
     mover.watch.all_begun()
     for run in runs:
         with faults.of_files(run.aside):  # kept when it fails: the archive in it need not be fetched again
@@ -38,8 +38,8 @@ def bring(accession: str, folder: str, mover: Mover, *, only_first: bool) -> Non
 
 
 class _Run:
-    def __init__(self, run: str, aside: str, mover: Mover) -> None:
-        self.run, self.aside, self.mover = run, aside, mover
+    def __init__(self, run: str, aside: str, mover: Mover, options: str) -> None:
+        self.run, self.aside, self.mover, self.options = run, aside, mover, options
         self.watch = mover.watch.file(f"{run}.sra")
 
     def bring(self, folder: str, only_first: bool) -> None:
@@ -74,7 +74,7 @@ class _Run:
         from scitq.fetch.moving import Move
 
         try:
-            source = URI(f"{service(SRA_FILES)}/{self.run}/{self.run}")
+            source = URI(with_options(f"{service(SRA_FILES)}/{self.run}/{self.run}", self.options))
             with self.mover.watch.attempt() as watch:
                 replace(self.mover, watch=watch).files([Move(source, URI.of_file(archive), f"{self.run}.sra")])
         except NotFound:  # not all of the archive is in the bucket

@@ -63,9 +63,8 @@ def options(
 
 
 def _heed_settings(log: logging.Logger) -> None:
-    """The rclone.conf that scitq.conf names. Nothing else in there matters here, nor whether it is right."""
-    if os.environ.get("SCITQ_RCLONE_CONF"):
-        return
+    """The rclone.conf and the archives that scitq.conf names; the environment's come before them. Nothing else in there
+    matters here, nor whether it is right."""
     from scitq.config import for_fetch, load
     from scitq.errors import Malformed
 

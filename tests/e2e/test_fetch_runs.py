@@ -6,13 +6,22 @@ import gzip
 import hashlib
 import os
 import random
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from scitq import fetch
-from scitq.fetch.errors import Corrupt, FetchError, FetchErrorNoRepeat, NotFound, NotInstalled, Unreachable
+from scitq.fetch.errors import (
+    Corrupt,
+    FetchError,
+    FetchErrorNoRepeat,
+    NotFound,
+    NotInstalled,
+    Unreachable,
+    UnsupportedError,
+)
 from tests.conftest import miss
 from tests.services.archive_programs import Programs, archive
 from tests.services.archives import Archives, Run
@@ -122,6 +131,19 @@ def test_ftp_gives_way_to_http(run: Run, archives: Archives, tmp_path: Path, mon
     assert archives.asked_for("_1.fastq.gz") == 0 and archives.asked_for("_2.fastq.gz") == 1
 
 
+def test_with_aria2_a_large_file_comes_over_several_connections(archives: Archives, tmp_path: Path) -> None:
+    if shutil.which("aria2c") is None:
+        miss("no aria2c found (Debian: apt-get install aria2)")
+    large = {"ERR3857002_1.fastq.gz": random.Random(4).randbytes(21_000_000), "ERR3857002_2.fastq.gz": R2}
+    run = archives.add(Run("ERR3857002", large))
+    archives.served(run, "ERR3857002_1.fastq.gz").pieces_per_s = 500
+    assert get("run+fastq@aria2://ERR3857002", tmp_path) == large
+    asked = [one for one in archives.requests if one.method == "GET" and one.path.endswith("_1.fastq.gz")]
+    assert len(asked) > 1
+    with pytest.raises(UnsupportedError, match="has no option aria2"):
+        fetch.check_uri("fasp@aria2://user@host:file")
+
+
 def test_a_wrong_checksum_is_found_and_sra_asked_instead(
     run: Run, archives: Archives, programs: Programs, tmp_path: Path
 ) -> None:
@@ -146,6 +168,8 @@ def test_a_run_that_only_sra_has(archives: Archives, programs: Programs, tmp_pat
     assert set(get("run+fastq://SRR9", tmp_path)) == {"SRR9_1.fastq.gz", "SRR9_2.fastq.gz"}
     assert set(get("run+fastq@sra@filter_r1://SRR9", tmp_path / "r1")) == {"SRR9_1.fastq.gz"}
     assert set(get("run+fastq@sra://PRJEB37101", tmp_path / "study")) == {"SRR9_1.fastq.gz", "SRR9_2.fastq.gz"}
+    with pytest.raises(NotInstalled, match="aria2c"):
+        get("run+fastq@sra@aria2://SRR9", tmp_path / "aria2")
     with pytest.raises(FetchErrorNoRepeat, match="leave @sra out"):
         fetch.info("run+fastq@sra://SRR9")
 

@@ -7,6 +7,9 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+import uvloop
+
 from scitq.agents import processes
 from scitq.agents.core import Exit
 from scitq.agents.measuring import Measuring
@@ -41,9 +44,6 @@ class Loop:
 class Timer:
     def __init__(self, at: float, call: Callable[[], None]) -> None:
         self.at, self.call, self.cancelled = at, call, False
-
-    def when(self) -> float:
-        return self.at
 
     def cancel(self) -> None:
         self.cancelled = True
@@ -83,6 +83,30 @@ def test_a_container_is_looked_at_soon_though_a_timer_for_commands_is_set_alread
     assert [timer.at for timer in loop.timers] == [1.0]
     one.begin(2, os.getpid())
     assert [timer.at for timer in loop.timers if not timer.cancelled] == [0.05]
+
+
+@pytest.mark.parametrize("make", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+def test_one_that_begins_while_a_look_is_overdue_changes_nothing_in_any_loop(
+    make: Callable[[], asyncio.AbstractEventLoop],
+) -> None:
+    """What uvloop gives for a moment that has passed is no timer, and knows no time."""
+
+    class Overdue(Usage):
+        def left_s(self) -> float | None:
+            return 0.0 if self._watched and not looks else None
+
+        def look(self) -> None:
+            looks.append(None)
+
+    looks: list[None] = []
+    with asyncio.Runner(loop_factory=make) as runner:
+        loop = runner.get_loop()
+        one = Measuring(set[int]().__contains__, Overdue(now=lambda: 0.0))
+        one.watch(loop)
+        one.begin(1, os.getpid())
+        one.begin(2, os.getpid())
+        loop.run_until_complete(asyncio.sleep(0.01))
+    assert len(looks) == 1
 
 
 def test_what_ran_before_the_agent_came_has_a_curve_that_begins_late() -> None:
