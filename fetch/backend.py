@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 from scitq.fetch.errors import UnsupportedError
 from scitq.fetch.part import Part
 from scitq.fetch.uri import URI
-from scitq.fetch.watch import Cancellation, FileWatch, Watch
+from scitq.fetch.watch import Cancellation, FileWatch, FolderWatch
 
 if TYPE_CHECKING:
     from scitq.fetch.moving import Mover
@@ -90,7 +90,9 @@ class Backend:
         """Whether `copy_folder` can take this file; it is moved by itself otherwise."""
         return True
 
-    def copy_folder(self, source: URI, target: URI, names: Sequence[str] | None, watch: Watch, at_once: int) -> None:
+    def copy_folder(
+        self, source: URI, target: URI, names: Sequence[str] | None, watch: FolderWatch, at_once: int
+    ) -> None:
         """Files below a folder, all or those named, to the same names below another. When it is called again after a
         failure, what is there already is not moved again."""
         raise self._cannot(target, "be copied to")

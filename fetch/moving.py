@@ -73,6 +73,9 @@ class Mover:
 
     def folder(self, source: URI, target: URI, only: frozenset[str] | None = None) -> None:
         """All files below `source`, or those named, to the same names below `target`."""
+        if only is None and target.protocol == "file" and backend_of(source).takes_folders(source, target):
+            self._as_it_is(source, target)
+            return
         items = [item for item in self.listed(source.as_folder) if only is None or item.rel_name in only]
         if only is not None and (missing := only - {item.rel_name for item in items}):
             raise NotFound(f"{source.shown} does not have {sorted(missing)[0]!r}")
@@ -95,19 +98,31 @@ class Mover:
             return
         names = None if whole and len(together) == len(moves) else sorted(taken)
 
-        def once(to: URI) -> None:
-            backend.copy_folder(source.as_folder, to.as_folder, names, self.watch, self.at_once or AT_ONCE)
-
-        def persist(to: URI) -> None:
-            persistently(lambda: once(to), source.shown, self.watch.cancellation, self.patience)
-
         if target.protocol != "file":
-            persist(target)
+            self._together(source, target, names, listed=True)
             return
         with hidden_folder(target.path) as stage:
-            persist(URI.of_file(stage))
+            self._together(source, URI.of_file(stage), names, listed=True)
             _check_arrived(together, stage)
             merge(stage, target.path)
+
+    def _as_it_is(self, source: URI, target: URI) -> None:
+        """A whole folder, by a backend that lists it anyway: it is not listed by us before, which may take minutes."""
+        self.watch.all_begun()
+        with hidden_folder(target.path) as stage:
+            self._together(source, URI.of_file(stage), None, listed=False)
+            if not os.listdir(stage):  # to stores of names alone, a folder that is not there is an empty one
+                self.listed(source.as_folder)
+            merge(stage, target.path)
+
+    def _together(self, source: URI, target: URI, names: list[str] | None, *, listed: bool) -> None:
+        backend = backend_of(source if source.protocol != "file" else target)
+        watch = self.watch.folder(source.name, listed=listed)
+
+        def once() -> None:
+            backend.copy_folder(source.as_folder, target.as_folder, names, watch, self.at_once or AT_ONCE)
+
+        persistently(once, source.shown, self.watch.cancellation, self.patience)
 
     def files(self, moves: list[Move]) -> None:
         """Several at once."""

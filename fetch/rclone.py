@@ -1,7 +1,8 @@
 """Every store that rclone knows: s3, azure, gs, and whatever else rclone.conf has a name for.
 
-`name://path` is `name:path` to rclone. It verifies size and checksum of what it moves by itself, keeps the time of
-change, and writes the MD5 of large files beside them. Between two of its stores nothing passes through this machine's
+`name://path` is `name:path` to rclone. It verifies size and checksum of what it moves by itself, notes the time of
+change, and writes the MD5 of large files beside them. The time that is told is that at which the store got it, as all
+stores know that without a request for each file. Between two of its stores nothing passes through this machine's
 disk, and within one often not even through this machine.
 """
 
@@ -15,19 +16,19 @@ from typing import Any, Final
 
 from scitq.fetch import faults
 from scitq.fetch.backend import Backend, Item
-from scitq.fetch.errors import FetchError, NotFound, UnsupportedError
+from scitq.fetch.errors import NotFound, UnsupportedError
 from scitq.fetch.part import Part
 from scitq.fetch.rclone_daemon import daemon, remotes
 from scitq.fetch.rclone_job import Followed
 from scitq.fetch.uri import URI
-from scitq.fetch.watch import Cancellation, FileWatch, Watch
+from scitq.fetch.watch import Cancellation, FileWatch, FolderWatch
 
 _SMALL_BYTES: Final = 8 << 20
 """Up to here one call does it; what is larger is followed."""
 _MD5: Final[dict[str, Any]] = {"showHash": True, "hashTypes": ["md5"]}
 """Only where it is asked for: of each large file it takes a request of its own."""
-_AS_STORED: Final = {"UseServerModTime": True, "UseListR": True}
-"""One request for a thousand names, and none for each of them."""
+_BY_THOUSANDS: Final = {"UseListR": True}
+"""So many names are listed by one request."""
 
 
 class Rclone(Backend):
@@ -44,7 +45,7 @@ class Rclone(Backend):
     ) -> Iterator[Item]:
         options = {"recurse": recursive, "noMimeType": True} | (_MD5 if md5 else {})
         top = _utf8(uri).strip("/")
-        place = {"fs": f"{uri.protocol}:", "remote": top, "opt": options, "_config": _AS_STORED}
+        place = {"fs": f"{uri.protocol}:", "remote": top, "opt": options, "_config": _BY_THOUSANDS}
         try:
             found = daemon().call("operations/list", cancellation, uri.shown, **place)["list"] or []
         except NotFound:
@@ -97,27 +98,19 @@ class Rclone(Backend):
         name = source.path
         return name.isprintable() and not (source.protocol == "file" and os.path.islink(name))
 
-    def copy_folder(self, source: URI, target: URI, names: Sequence[str] | None, watch: Watch, at_once: int) -> None:
-        done = [0, 0]
-
-        def tell(count: int, files: int, name: str) -> None:
-            done[0] += count
-            done[1] += files
-            watch.moved(name, count, files=files)
-
+    def copy_folder(
+        self, source: URI, target: URI, names: Sequence[str] | None, watch: FolderWatch, at_once: int
+    ) -> None:
+        watch.again()
         what: dict[str, Any] = {"srcFs": _place(source), "dstFs": _place(target)}
-        try:
-            with tempfile.NamedTemporaryFile("w", prefix="scitq-fetch-", encoding="utf-8") as listed:
-                if names is not None:
-                    listed.writelines(f"{name}\n" for name in names)
-                    listed.flush()
-                    what["_filter"] = {"FilesFromRaw": [listed.name]}
-                config = {"Transfers": at_once, "UseListR": True}
-                Followed(source.shown, watch.cancellation, watch.stall_s, tell).run("sync/copy", **what, _config=config)
-        except FetchError:
-            watch.cancellation.check()
-            watch.moved(source.name, -done[0], files=-done[1])
-            raise
+        what["createEmptySrcDirs"] = names is None and target.protocol == "file"
+        what["_config"] = {**_BY_THOUSANDS, "Transfers": at_once, "NoUpdateModTime": True}
+        with tempfile.NamedTemporaryFile("w", prefix="scitq-fetch-", encoding="utf-8") as listed:
+            if names is not None:
+                listed.writelines(f"{name}\n" for name in names)
+                listed.flush()
+                what["_filter"] = {"FilesFromRaw": [listed.name]}
+            Followed(source.shown, watch.cancellation, watch.stall_s, watch.now).run("sync/copy", **what)
 
 
 def _place(folder: URI) -> str:
@@ -142,8 +135,9 @@ def _utf8(uri: URI) -> str:
 def _move(uri: URI, watch: FileWatch, verb: str, **what: str) -> None:
     """One file. A large one is followed, so that its progress is seen and it can be called off."""
     if watch.size is None or watch.size > _SMALL_BYTES:
-        call = Followed(uri.shown, watch.cancellation, watch.stall_s, lambda count, _, __: watch.moved(count))
-        call.run(verb, **what)
+        begun = watch.done_bytes
+        tell = lambda now: watch.moved(begun + now.done_bytes - watch.done_bytes)  # noqa: E731
+        Followed(uri.shown, watch.cancellation, watch.stall_s, tell).run(verb, **what)
         return
     daemon().call(verb, watch.cancellation, uri.shown, **what)
     watch.moved(watch.size)

@@ -26,7 +26,11 @@ _KINDS: Final[tuple[tuple[type[FetchError], str], ...]] = (
         r"|SignatureDoesNotMatch|AuthenticationFailed|AuthorizationFailure|invalid_grant|token expired|credentials",
     ),
     (Corrupt, r"corrupted on transfer|hash(es)? differ|sizes differ"),
-    (FetchErrorNoRepeat, r"config file|InvalidBucketName|is a file not a directory|status code: 400|unknown flag"),
+    (
+        FetchErrorNoRepeat,
+        r"config file|InvalidBucketName|is a file not a directory|status code: 400|unknown flag"
+        r"|LoadCustomCABundle",
+    ),
     (Unreachable, r"timeout|refused|reset|EOF|status code: 5\d\d|SlowDown|TooManyRequests|\b429\b|\b50[0234]\b"),
 )
 _SIGNED: Final = re.compile(r"\?[^\s\"']*")

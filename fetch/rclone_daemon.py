@@ -33,7 +33,12 @@ START_S: Final = 30.0
 ANSWER_S: Final = 3_600.0
 """For one file that is small, or one listing; what is larger is asked about again and again."""
 _SERVING: Final = re.compile(rb"Serving remote control on http://127\.0\.0\.1:(\d+)/")
-_FLAGS: Final = ("--contimeout=20s", "--timeout=60s", "--low-level-retries=3", "--stats=0", "--rc-addr=127.0.0.1:0")
+_FLAGS: Final = (
+    "--rc-addr=127.0.0.1:0", "--contimeout=20s", "--timeout=60s", "--low-level-retries=3", "--stats=0",
+    "--use-server-modtime",  # not with the calls: it keeps what it made for a place, and how, for later ones
+)  # fmt: skip
+_QUICK: Final = {"RCLONE_S3_NO_HEAD": "true"}
+"""What is sent to S3 goes with its MD5, and is compared with the answer's: it is not asked about once more."""
 _PLACES: Final = ("/etc/rclone.conf", "~/.config/rclone/rclone.conf")
 
 
@@ -69,7 +74,8 @@ class Daemon:
         self._secret = "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
         # Ends with us also when we are killed, if the system has the program for it.
         tied = ["setpriv", "--pdeathsig", "TERM"] if shutil.which("setpriv") else []
-        environment = os.environ | {"RCLONE_CONFIG": config, "RCLONE_RC_USER": user, "RCLONE_RC_PASS": password}
+        own = {"RCLONE_CONFIG": config, "RCLONE_RC_USER": user, "RCLONE_RC_PASS": password}
+        environment = _QUICK | os.environ | own
         self._idle: list[http.client.HTTPConnection] = []
         self._lock = threading.Lock()
         self._port: int | None = None

@@ -11,7 +11,7 @@ from typing import Any, Final
 from scitq.fetch.errors import FetchError, TimedOut
 from scitq.fetch.rclone_answers import refusal
 from scitq.fetch.rclone_daemon import daemon
-from scitq.fetch.watch import Cancellation
+from scitq.fetch.watch import Cancellation, Moving, Progress
 
 _LOOK_EVERY_S: Final = (0.02, 0.1)
 _PATIENCE: Final = 5
@@ -20,12 +20,12 @@ _PATIENCE: Final = 5
 
 @dataclass(frozen=True, slots=True)
 class Followed:
-    """`tell`: so many bytes and files more, and the name of one that moves."""
+    """`tell` is given what rclone has done and knows of, counted from the beginning of the job."""
 
     shown: str
     cancellation: Cancellation
     stall_s: float
-    tell: Callable[[int, int, str], object]
+    tell: Callable[[Progress], object]
 
     def run(self, verb: str, **what: Any) -> None:
         """Until it is done; raises what it failed of."""
@@ -39,15 +39,14 @@ class Followed:
             raise
 
     def _follow(self, job: int, group: str) -> None:
-        seen = (0, 0)
+        seen: Progress | None = None
         pause_s, moved_at = _LOOK_EVERY_S[0], time.monotonic()
         while True:
             status = daemon().call("job/status", self.cancellation, self.shown, jobid=job)
             stats = daemon().call("core/stats", self.cancellation, self.shown, group=group)
-            now = int(stats.get("bytes", 0)), int(stats.get("transfers", 0))
+            now = _progress(stats)
             if now != seen:
-                moving = stats.get("transferring") or [{}]
-                self.tell(now[0] - seen[0], now[1] - seen[1], str(moving[0].get("name", "")))
+                self.tell(now)
                 seen, moved_at = now, time.monotonic()
             if status["finished"]:
                 if not status["success"]:
@@ -57,3 +56,21 @@ class Followed:
                 raise TimedOut(f"{self.shown}: nothing is moved any more")
             self.cancellation.wait(pause_s)
             pause_s = min(pause_s * 1.5, _LOOK_EVERY_S[1])
+
+
+def _moving(one: dict[str, Any]) -> Moving:
+    size = int(one.get("size", -1))
+    return Moving(str(one.get("name", "")), int(one.get("bytes", 0)), None if size < 0 else size)
+
+
+def _progress(stats: dict[str, Any]) -> Progress:
+    moving = tuple(map(_moving, stats.get("transferring") or ()))
+    done_bytes, done_files = int(stats.get("bytes", 0)), int(stats.get("transfers", 0))
+    return Progress(
+        moving[0].name if moving else "",
+        done_bytes,
+        max(done_bytes, int(stats.get("totalBytes", 0))),
+        done_files,
+        max(done_files, int(stats.get("totalTransfers", 0))),
+        moving,
+    )

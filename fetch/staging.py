@@ -6,7 +6,8 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import PurePath
 
 from scitq.fetch import faults
 from scitq.fetch.errors import UnsupportedError
@@ -15,14 +16,21 @@ from scitq.fetch.part import MARK
 
 @contextmanager
 def hidden_folder(folder: str) -> Iterator[str]:
-    """Inside `folder`, so that moving out of it is a renaming."""
+    """Inside `folder`, so that moving out of it is a renaming; folders that are made for it go again in a failure."""
     name = os.path.join(folder, f".{secrets.token_hex(6)}{MARK}")
+    missing = [above for above in (folder, *map(str, PurePath(folder).parents)) if not os.path.lexists(above)]
     with faults.of_files(name):
         os.makedirs(name)
     try:
-        yield name
-    finally:
-        shutil.rmtree(name)
+        try:
+            yield name
+        finally:
+            shutil.rmtree(name)
+    except BaseException:
+        for above in missing:
+            with suppress(OSError):  # by now there is something else in it
+                os.rmdir(above)
+        raise
 
 
 def merge(source: str, target: str) -> None:

@@ -107,6 +107,7 @@ class Watch:
         self._all_begun = False
         self._told_at = 0.0
         self._moving: dict[int, FileWatch] = {}
+        self._moving_together: tuple[Moving, ...] = ()
 
     def check(self) -> None:
         self.cancellation.check()
@@ -137,6 +138,18 @@ class Watch:
         with self._lock:
             self._all_begun = True
 
+    def folder(self, name: str, *, listed: bool) -> FolderWatch:
+        """Files that something else moves together; `listed` if each of them is known here as a `file` already."""
+        return FolderWatch(self, name, listed)
+
+    def folder_moved(self, before: Progress, now: Progress, *, listed: bool) -> None:
+        with self._lock:
+            self._moving_together = now.files
+            if not listed:
+                self._files += (now.total_files or 0) - (before.total_files or 0)
+                self._total_bytes += (now.total_bytes or 0) - (before.total_bytes or 0)
+        self.moved(now.file, now.done_bytes - before.done_bytes, files=now.done_files - before.done_files)
+
     def moved(self, name: str, count: int, *, files: int = 0, of: FileWatch | None = None) -> None:
         """So many bytes more, and so many files are done; both may be taken back."""
         self.check()
@@ -156,7 +169,8 @@ class Watch:
     def _progress(self, name: str) -> Progress:
         total_bytes = self._total_bytes if self._all_begun and not self._unmeasured else None
         total_files = self._files if self._all_begun else None
-        files = tuple(Moving(one.name, one.done_bytes, one.size) for one in self._moving.values())
+        alone = tuple(Moving(one.name, one.done_bytes, one.size) for one in self._moving.values())
+        files = alone + self._moving_together
         return Progress(name, self._done_bytes, total_bytes, self._done_files, total_files, files)
 
 
@@ -203,6 +217,31 @@ class FileWatch:
     def done(self) -> None:
         """It is whole and has its name."""
         self._whole.moved(self.name, 0, files=1, of=self)
+
+
+class FolderWatch:
+    """The files of a folder that something else moves, which tells now and then how far all of them are."""
+
+    def __init__(self, whole: Watch, name: str, listed: bool) -> None:
+        self._whole, self._listed = whole, listed
+        self._nothing = self._last = Progress(name, 0, 0, 0, 0)
+
+    @property
+    def cancellation(self) -> Cancellation:
+        return self._whole.cancellation
+
+    @property
+    def stall_s(self) -> float:
+        return self._whole.stall_s
+
+    def now(self, progress: Progress) -> None:
+        """Counted from when it began."""
+        before, self._last = self._last, progress
+        self._whole.folder_moved(before, progress, listed=self._listed)
+
+    def again(self) -> None:
+        """Another try begins, and counts from nothing."""
+        self.now(self._nothing)
 
 
 def cut(line: socket.socket) -> None:
