@@ -13,13 +13,14 @@ class Program(NamedTuple):
     install: str
 
 
+_ELSE: Final = "without it docker runs it in a container"
 _ALL: Final = (
     Program("rclone", "object stores, and whatever else rclone.conf describes", "Debian: apt-get install rclone"),
     Program("zstd", ".zst archives", "Debian: apt-get install zstd"),
     Program("pigz", "gunzip on several cores; without it one core does it", "Debian: apt-get install pigz"),
     Program("aria2c", "downloads over several connections at once", "Debian: apt-get install aria2"),
-    Program("ascp", "fasp, the fast way to some archives of reads", "IBM's aspera-cli, or its transfer SDK, has it"),
-    Program("fasterq-dump", "runs that only SRA has", "Debian: apt-get install sra-toolkit"),
+    Program("ascp", f"fasp, a fast way to some archives; {_ELSE}", "IBM's aspera-cli, or its transfer SDK, has it"),
+    Program("fasterq-dump", f"runs that only SRA has; {_ELSE}", "Debian: apt-get install sra-toolkit"),
     Program("ncdu", "looking through large folders", "Debian: apt-get install ncdu"),
 )
 PROGRAMS: Final = {one.name: one for one in _ALL}

@@ -17,7 +17,7 @@ from scitq.fetch.errors import (
 )
 
 _KINDS: Final[tuple[tuple[type[FetchError], str], ...]] = (
-    (NoSpace, r"no space left on device"),
+    (NoSpace, r"no space left on device|too big for remaining disk space"),
     (Quota, r"quota|insufficient storage|account is full|storageQuotaExceeded"),
     (NotFound, r"not found|NoSuch(Bucket|Key)|no such (host|file)|doesn't exist|ContainerNotFound|BlobNotFound"),
     (

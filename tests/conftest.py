@@ -1,12 +1,16 @@
 """Fixtures for every test: the real services, started only when a test asks for them."""
 
+import itertools
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
 from typing import NoReturn
 
 import pytest
 
+from tests.services import disks
 from tests.services.docker import DockerMissing, PrivateDocker, PrivateRegistry
 from tests.services.postgres import PostgresMissing, PrivatePostgres
 from tests.services.rabbit_programs import RabbitMissing
@@ -98,6 +102,24 @@ def _start_docker(*settings: str) -> PrivateDocker:
         return PrivateDocker(*settings)
     except DockerMissing as missing:
         miss(str(missing))
+
+
+SmallDisk = Callable[..., Path]
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[SmallDisk]:
+    """Each call mounts one more: `small_disk("size=2m,ro")`. Where nobody may mount, the test is missed."""
+    with ExitStack() as stack:
+        numbers = itertools.count()
+
+        def new(options: str = "size=2m") -> Path:
+            try:
+                return stack.enter_context(disks.small_disk(tmp_path / f"small-disk-{next(numbers)}", options))
+            except disks.DisksMissing as missing:
+                miss(str(missing))
+
+        yield new
 
 
 def miss(reason: str) -> NoReturn:

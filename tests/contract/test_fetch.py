@@ -17,8 +17,8 @@ import pytest
 
 from scitq import fetch
 from scitq.fetch import ftp_client, rclone_daemon
-from scitq.fetch.errors import NotFound
-from tests.conftest import miss
+from scitq.fetch.errors import NoSpace, NotFound
+from tests.conftest import SmallDisk, miss
 from tests.services.azure import AzureMissing, PrivateAzure
 from tests.services.ftp_files import FtpMissing, PythonFtp, Vsftpd
 from tests.services.s3 import PrivateS3, S3Missing, S3rver
@@ -225,6 +225,16 @@ def test_what_is_not_there_is_said_at_once(store: Store, tmp_path: Path) -> None
         with pytest.raises(NotFound, match="none"):
             wrong()
     assert os.listdir(tmp_path) == []
+
+
+def test_a_full_disk_is_said_and_left_as_it_was(store: Store, small_disk: SmallDisk) -> None:
+    store.plant({"big.bam": BIG, "sub/big.bam": BIG})
+    disk = small_disk()
+    (disk / "kept").write_bytes(b"1")
+    for source in (store.uri / "big.bam", store.uri / "sub/big.bam", store.uri):
+        with pytest.raises(NoSpace, match=r"[Nn]o space left|remaining disk space"):
+            fetch.get(source, f"{disk}/", patience=QUICK)
+        assert harvest(disk) == {"kept": b"1"}
 
 
 def test_deleting_takes_what_is_named_and_nothing_else(store: Store) -> None:

@@ -20,6 +20,7 @@ from scitq.fetch.errors import (
     Corrupt,
     FetchError,
     FetchErrorNoRepeat,
+    NoSpace,
     NotAuthorised,
     NotFound,
     NotSafe,
@@ -29,6 +30,7 @@ from scitq.fetch.errors import (
 )
 from scitq.fetch.moving import Move, Mover
 from scitq.fetch.watch import Watch
+from tests.conftest import SmallDisk
 from tests.services.certificates import certify
 from tests.services.waiting import eventually
 from tests.services.web_files import Served, WebFiles
@@ -297,6 +299,17 @@ def test_a_download_can_be_called_off_also_while_nothing_comes(web: WebFiles, tm
     assert os.listdir(tmp_path) == []
     with pytest.raises(fetch.Cancelled):
         fetch.get(f"{web.url}/reads", f"{tmp_path}/got", cancellation=calling_off)
+
+
+@pytest.mark.parametrize("protocol", ["http", "http@aria2"])
+def test_a_full_disk_is_said_and_left_as_it_was(web: WebFiles, small_disk: SmallDisk, protocol: str) -> None:
+    web.serve("reads", CONTENT * 4)
+    disk = small_disk()
+    (disk / "kept").write_bytes(b"1")
+    with pytest.raises(NoSpace, match=r"[Nn]o space"):
+        fetch.get(f"{web.url.replace('http', protocol, 1)}/reads", f"{disk}/", patience=QUICK)
+    assert os.listdir(disk) == ["kept"]
+    assert len([one for one in web.requests if one.method == "GET"]) <= 6, "it is not tried again"
 
 
 def test_nobody_at_the_address(tmp_path: Path) -> None:

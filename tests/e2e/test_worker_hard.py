@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import subprocess
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from scitq.lib import Server
-from tests.conftest import miss
+from tests.conftest import SmallDisk, miss
+from tests.services.disks import fill
 from tests.services.namespaces import NamespacesMissing, two_machines
 from tests.services.scitq import Machine, embedded, end_all_in, living_in
 from tests.services.waiting import eventually
@@ -22,18 +22,15 @@ Client = Server[dict[str, Any]]
 LINES = 200
 
 
-def test_a_full_disk_fails_no_task_and_all_run_when_there_is_room_again(tmp_path: Path) -> None:
-    with (
-        _small_disk(tmp_path / "agent") as agents,
-        _small_disk(tmp_path / "base") as base,
-        embedded(tmp_path) as system,
-    ):
+def test_a_full_disk_fails_no_task_and_all_run_when_there_is_room_again(tmp_path: Path, small_disk: SmallDisk) -> None:
+    agents, base = small_disk("size=4m"), small_disk("size=4m")
+    with embedded(tmp_path) as system:
         system.server()
         client = system.client()
         worker = system.worker(2, "--data", str(agents), "--base", str(base))
         assert client.wait([client.task_create("true")["task_id"]], timeout=60)
         for disk in (agents, base):
-            filler = _fill(disk)
+            filler = fill(disk)
             ids = client.tasks_create({"command": "echo x > file; cat file", "shell": True} for _ in range(6))
             eventually(lambda disk=disk: f"no space is left in {disk}" in worker.said(), "it is said")  # type: ignore[misc]
             assert not set(client.task_status(ids)) & {"running", "succeeded", "failed"}
@@ -42,10 +39,13 @@ def test_a_full_disk_fails_no_task_and_all_run_when_there_is_room_again(tmp_path
             assert {one["output"] for one in client.executions(task_id=ids, status="succeeded")} == {"x\n"}
 
 
-def test_a_disk_that_one_task_fills_fails_that_task_and_the_next_ones_run(tmp_path: Path) -> None:
+def test_a_disk_that_one_task_fills_fails_that_task_and_the_next_ones_run(
+    tmp_path: Path, small_disk: SmallDisk
+) -> None:
+    base = small_disk("size=4m")
     big = tmp_path / "big"
     big.write_bytes(bytes(8_000_000))
-    with _small_disk(tmp_path / "disk") as base, embedded(tmp_path) as system:
+    with embedded(tmp_path) as system:
         system.server()
         client = system.client()
         worker = system.worker(1, "--base", str(base), "--keep-failed", "0")
@@ -253,29 +253,6 @@ def test_a_cable_that_is_cut_every_few_seconds_costs_nothing_but_time(tmp_path: 
 
 
 # What happens here ---------------------------------------------------------------------------------------------
-
-
-@contextlib.contextmanager
-def _small_disk(folder: Path) -> Iterator[Path]:
-    """Of four megabytes."""
-    folder.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", folder], capture_output=True, check=False
-    )
-    if mounted.returncode:
-        miss(f"no file system can be mounted here: {mounted.stderr.decode(errors='replace').strip()}")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "-l", folder], check=True)
-
-
-def _fill(folder: Path) -> Path:
-    filler = folder / "filler"
-    with contextlib.suppress(OSError), filler.open("wb", buffering=0) as file:
-        while True:
-            file.write(bytes(4096))
-    return filler
 
 
 def _running(client: Client, task: int) -> int:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import resource
-import subprocess
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -16,6 +15,7 @@ from scitq.agents import doctor_folders, doctor_machine, doctor_programs
 from scitq.agents.doctor import Doctor, Finding, Look, good
 from scitq.errors import AgentError
 from scitq.fetch import programs, rclone_daemon
+from tests.conftest import SmallDisk
 
 
 def only(findings: Iterable[Finding]) -> Finding:
@@ -194,32 +194,10 @@ def test_a_file_system_without_links(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert found.state == "broken" and "(Operation not permitted), so tasks with resources fail" in found.text
 
 
-Mount = Callable[[str], Path]
-
-
-@pytest.fixture
-def mount(tmp_path: Path) -> Iterator[Mount]:
-    """A small disk in memory, with these options."""
-    mounted: list[Path] = []
-
-    def new(options: str) -> Path:
-        disk = tmp_path / f"disk{len(mounted)}"
-        disk.mkdir()
-        command = ["mount", "-t", "tmpfs", "-o", f"size=2m,{options}", "none", str(disk)]
-        if os.geteuid() != 0 or subprocess.run(command, capture_output=True, check=False).returncode:
-            pytest.skip("no file system can be mounted here")
-        mounted.append(disk)
-        return disk
-
-    yield new
-    for disk in mounted:
-        subprocess.run(["umount", disk], check=True)
-
-
-def test_disks_that_cannot_be_written_and_that_run_no_programs(mount: Mount) -> None:
-    read_only = only(doctor_folders.working_folder(mount("ro") / "work"))
+def test_disks_that_cannot_be_written_and_that_run_no_programs(small_disk: SmallDisk) -> None:
+    read_only = only(doctor_folders.working_folder(small_disk("size=2m,ro") / "work"))
     assert read_only.needed and "(Read-only file system): name another folder" in read_only.text
-    room, programs_, links = doctor_folders.working_folder(mount("noexec"))
+    room, programs_, links = doctor_folders.working_folder(small_disk("size=2m,noexec"))
     assert room.state == "good" and "(tmpfs, in memory: what is written there takes from it; 2.0 MiB of" in room.text
     assert programs_.state == "broken" and "mounted with noexec" in programs_.text
     assert links.state == "good"

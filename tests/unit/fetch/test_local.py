@@ -19,6 +19,7 @@ import pytest
 from scitq import fetch
 from scitq.fetch import file_copy
 from scitq.fetch.errors import Changed, FetchError, NoSpace, NotAuthorised, NotFound, UnsupportedError
+from tests.conftest import SmallDisk
 
 QUICK = fetch.Patience(tries=2, first_s=0.001, longest_s=0.001)
 MANY = 10_000
@@ -181,42 +182,26 @@ def test_ten_thousand_small_files(memory: Path) -> None:
     assert not (memory / "target").exists()
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """Two megabytes."""
-    if os.geteuid() != 0:
-        pytest.skip("only root can mount a file system")
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    done = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=2m", "none", str(disk)], capture_output=True, check=False
-    )
-    if done.returncode != 0:
-        pytest.skip(f"no file system can be mounted here: {done.stderr.decode()}")
-    try:
-        yield disk
-    finally:
-        subprocess.run(["umount", str(disk)], check=True)
-
-
-def test_a_full_disk_is_said_and_left_as_it_was(tmp_path: Path, small_disk: Path) -> None:
+def test_a_full_disk_is_said_and_left_as_it_was(tmp_path: Path, small_disk: SmallDisk) -> None:
+    disk = small_disk()
     (tmp_path / "big").write_bytes(os.urandom(3_000_000))
-    (small_disk / "kept").write_bytes(b"1")
+    (disk / "kept").write_bytes(b"1")
     subprocess.run(["tar", "czf", tmp_path / "big.tgz", "-C", tmp_path, "big"], check=True)
     for source in (uri(tmp_path / "big"), uri(tmp_path / "big.tgz", "|untar")):
         with pytest.raises(NoSpace, match="No space left"):
-            fetch.get(source, f"{small_disk}/")
-        assert os.listdir(small_disk) == ["kept"]
-        assert shutil.disk_usage(small_disk).used < 100_000
+            fetch.get(source, f"{disk}/")
+        assert os.listdir(disk) == ["kept"]
+        assert shutil.disk_usage(disk).used < 100_000
 
 
-def test_of_several_files_the_first_error_ends_the_others(tmp_path: Path, small_disk: Path) -> None:
+def test_of_several_files_the_first_error_ends_the_others(tmp_path: Path, small_disk: SmallDisk) -> None:
+    disk = small_disk()
     (tmp_path / "source").mkdir()
     for number in range(50):
         (tmp_path / f"source/{number}").write_bytes(os.urandom(200_000))
     with pytest.raises(NoSpace):
-        fetch.get(uri(tmp_path / "source", "/"), small_disk, parallel=4)
-    assert not [name for name in os.listdir(small_disk) if name.startswith(".")]
+        fetch.get(uri(tmp_path / "source", "/"), disk, parallel=4)
+    assert not [name for name in os.listdir(disk) if name.startswith(".")]
 
 
 def test_what_may_not_be_written_is_said(tmp_path: Path) -> None:
