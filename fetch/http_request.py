@@ -72,7 +72,7 @@ def _open(connection: http.client.HTTPConnection, cancellation: Cancellation, st
     with ExitStack() as stack:
 
         def line(address: tuple[str, int], *_: object) -> socket.socket:
-            opened = connected(*address, CONNECT_S, cancellation)
+            opened = stack.enter_context(connected(*address, CONNECT_S, cancellation))
             handle = stack.enter_context(opened.dup())  # TLS takes the socket itself away from us
             stack.enter_context(cancellation.cutting(functools.partial(cut, handle)))
             return opened
