@@ -1,9 +1,10 @@
 """Moving data beside the programs that people use for it: rclone with its defaults, and curl.
 
-    python -m bench.fetching [--files 10000] [--large-mb 2000] [--rounds 3] [--only moto|s3rver|azure|http]
+    python -m bench.fetching [--files 10000] [--large-mb 2000] [--rounds 4] [--only moto|s3rver|azure|http]
 
-Stores run here, and both programs are started anew each time, in turns; medians of the rounds are compared. A store
-that would not fit into the free memory, or onto the disk, is left out, in words.
+Stores run here, and both programs are started anew each time, in turns; medians of the rounds are compared. Whoever
+begins finds memory cold, so that rounds are even in number and each begins as often. A store that would not fit into
+the free memory, or onto the disk, is left out, in words.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--files", type=int, default=10_000)
     parser.add_argument("--large-mb", type=int, default=2_000)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=4)
     parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()))
     parser.add_argument("--only", choices=[*STORES, "http"])
     given = parser.parse_args()

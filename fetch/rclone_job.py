@@ -13,7 +13,9 @@ from scitq.fetch.rclone_answers import refusal
 from scitq.fetch.rclone_daemon import daemon
 from scitq.fetch.watch import Cancellation, Moving, Progress
 
-_LOOK_EVERY_S: Final = (0.02, 0.1)
+_LOOK_EVERY_S: Final = (0.02, 0.3)
+_LOOK_OF: Final = 0.03
+"""The share of its time for which the end of a job may go unnoticed: a look costs rclone more than a small file."""
 _PATIENCE: Final = 5
 """How often as long as others rclone may stand still: it tries again by itself."""
 
@@ -40,7 +42,7 @@ class Followed:
 
     def _follow(self, job: int, group: str) -> None:
         seen: Progress | None = None
-        pause_s, moved_at = _LOOK_EVERY_S[0], time.monotonic()
+        began = moved_at = time.monotonic()
         while True:
             status = daemon().call("job/status", self.cancellation, self.shown, jobid=job)
             stats = daemon().call("core/stats", self.cancellation, self.shown, group=group)
@@ -54,8 +56,8 @@ class Followed:
                 return
             if time.monotonic() - moved_at > self.stall_s * _PATIENCE:
                 raise TimedOut(f"{self.shown}: nothing is moved any more")
-            self.cancellation.wait(pause_s)
-            pause_s = min(pause_s * 1.5, _LOOK_EVERY_S[1])
+            soonest_s, latest_s = _LOOK_EVERY_S
+            self.cancellation.wait(min(max((time.monotonic() - began) * _LOOK_OF, soonest_s), latest_s))
 
 
 def _moving(one: dict[str, Any]) -> Moving:
