@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final, Self
 
 from scitq.fetch import faults
-from scitq.fetch.backend import Item
+from scitq.fetch.backend import Backend, Item
 from scitq.fetch.backends import backend_of
 from scitq.fetch.errors import HERE, Corrupt, FetchError, NotFound, NotSafe
 from scitq.fetch.many import each
@@ -73,7 +73,7 @@ class Mover:
 
     def folder(self, source: URI, target: URI, only: frozenset[str] | None = None) -> None:
         """All files below `source`, or those named, to the same names below `target`."""
-        if only is None and target.protocol == "file" and backend_of(source).takes_folders(source, target):
+        if only is None and target.protocol == "file" and _between(source, target).takes_folders(source, target):
             self._as_it_is(source, target)
             return
         items = [item for item in self.listed(source.as_folder) if only is None or item.rel_name in only]
@@ -86,7 +86,7 @@ class Mover:
     def below(self, source: URI, target: URI, items: list[Item], *, whole: bool = False) -> None:
         """These files of a folder; `whole` if there are no others."""
         moves = [Move.of(item, target) for item in items]
-        backend = backend_of(source if target.protocol == "file" else target)
+        backend = _between(source, target)
         together: list[Move] = []
         if len(moves) > 1 and backend.takes_folders(source, target):
             together = [move for move in moves if backend.goes_with_others(move.source)]
@@ -116,7 +116,7 @@ class Mover:
             merge(stage, target.path)
 
     def _together(self, source: URI, target: URI, names: list[str] | None, *, listed: bool) -> None:
-        backend = backend_of(source if source.protocol != "file" else target)
+        backend = _between(source, target)
         watch = self.watch.folder(source.name, listed=listed)
 
         def once() -> None:
@@ -190,6 +190,11 @@ class Mover:
     def _unseen(self, move: Move) -> FileWatch:
         """What passes through here is told once, when it goes out."""
         return Watch(None, self.watch.cancellation, self.watch.stall_s).file(move.name, move.size)
+
+
+def _between(source: URI, target: URI) -> Backend:
+    """The one to be asked whether it moves a folder from here to there."""
+    return backend_of(source if target.protocol == "file" else target)
 
 
 def files_of(items: Iterable[Item]) -> list[Item]:

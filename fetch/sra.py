@@ -25,7 +25,7 @@ _STALLS: Final = 10.0
 _THREADS: Final = 8
 
 
-def bring(accession: str, folder: str, mover: Mover, *, only_first: bool, options: str = "") -> None:
+def bring(accession: str, folder: str, mover: Mover, *, only_first: bool, options: str) -> None:
     """The reads of all its runs, as `<run>_1.fastq.gz` and so on, into a folder; `options` are for the archives."""
     names = ncbi.runs_of(accession, mover.watch.cancellation, mover.patience)
     runs = [_Run(name, os.path.join(folder, f".{name}"), mover, options) for name in names]

@@ -174,15 +174,11 @@ class Watch:
         return Progress(name, self._done_bytes, total_bytes, self._done_files, total_files, files)
 
 
-class FileWatch:
-    """One file of a call. `moved` is called for each piece, and raises when the call is cancelled or far too slow."""
+class _InCall:
+    """What belongs to a call, and ends with it."""
 
-    def __init__(self, whole: Watch, name: str, size: int | None) -> None:
-        self.name = name
-        self.size = size
+    def __init__(self, whole: Watch) -> None:
         self._whole = whole
-        self._done = 0
-        self._began = time.monotonic()
 
     @property
     def cancellation(self) -> Cancellation:
@@ -191,6 +187,17 @@ class FileWatch:
     @property
     def stall_s(self) -> float:
         return self._whole.stall_s
+
+
+class FileWatch(_InCall):
+    """One file of a call. `moved` is called for each piece, and raises when the call is cancelled or far too slow."""
+
+    def __init__(self, whole: Watch, name: str, size: int | None) -> None:
+        super().__init__(whole)
+        self.name = name
+        self.size = size
+        self._done = 0
+        self._began = time.monotonic()
 
     @property
     def done_bytes(self) -> int:
@@ -219,20 +226,13 @@ class FileWatch:
         self._whole.moved(self.name, 0, files=1, of=self)
 
 
-class FolderWatch:
+class FolderWatch(_InCall):
     """The files of a folder that something else moves, which tells now and then how far all of them are."""
 
     def __init__(self, whole: Watch, name: str, listed: bool) -> None:
-        self._whole, self._listed = whole, listed
+        super().__init__(whole)
+        self._listed = listed
         self._nothing = self._last = Progress(name, 0, 0, 0, 0)
-
-    @property
-    def cancellation(self) -> Cancellation:
-        return self._whole.cancellation
-
-    @property
-    def stall_s(self) -> float:
-        return self._whole.stall_s
 
     def now(self, progress: Progress) -> None:
         """Counted from when it began."""
