@@ -35,6 +35,9 @@ STORES: Final[dict[str, Callable[[], PrivateS3 | S3rver | PrivateAzure]]] = {
     "moto": PrivateS3, "s3rver": S3rver, "azure": PrivateAzure
 }  # fmt: skip
 OURS: Final = [sys.executable, "-m", "scitq.fetch", "copy"]
+NOT_OURS: Final = frozenset({"AWS_CA_BUNDLE", "PYTHONDONTWRITEBYTECODE"})
+"""What a machine may have set, and no user has: with the one rclone speaks to no store here, and with the other each
+start of Python compiles the program anew, as if it had not been installed."""
 SLACK: Final = 1.05
 """What two medians of a few rounds differ by when nothing differs."""
 
@@ -170,7 +173,7 @@ class Pair:
 def run(command: Sequence[str], environment: dict[str, str]) -> tuple[float, float]:
     """How long it takes, and the most memory of it (of its largest process) in MB."""
     os.sync()  # what the one before has written is not written out at this one's expense
-    base = {name: value for name, value in os.environ.items() if name != "AWS_CA_BUNDLE"}
+    base = {name: value for name, value in os.environ.items() if name not in NOT_OURS}
     began = time.monotonic()
     process = subprocess.Popen(command, env=base | environment)
     _, status, used = os.wait4(process.pid, 0)

@@ -34,8 +34,8 @@ _BY_THOUSANDS: Final = {"UseListR": True}
 class Rclone(Backend):
     def stat(self, uri: URI, cancellation: Cancellation, *, md5: bool = False) -> Item:
         options = _MD5 if md5 else {}
-        place = {"fs": f"{uri.protocol}:", "remote": _utf8(uri).strip("/")}
-        found = daemon().call("operations/stat", cancellation, uri.shown, **place, opt=options)["item"]
+        place: dict[str, Any] = {"fs": f"{uri.protocol}:", "remote": _utf8(uri).strip("/"), "opt": options}
+        found = daemon().call("operations/stat", cancellation, uri.shown, **place)["item"]
         if found is None:
             raise NotFound(f"{uri.shown}: there is nothing of that name")
         return _item(uri, uri.name, found)
@@ -45,11 +45,11 @@ class Rclone(Backend):
     ) -> Iterator[Item]:
         options = {"recurse": recursive, "noMimeType": True} | (_MD5 if md5 else {})
         top = _utf8(uri).strip("/")
-        place = {"fs": f"{uri.protocol}:", "remote": top, "opt": options, "_config": _BY_THOUSANDS}
+        place: dict[str, Any] = {"fs": f"{uri.protocol}:", "remote": top, "opt": options, "_config": _BY_THOUSANDS}
         try:
             found = daemon().call("operations/list", cancellation, uri.shown, **place)["list"] or []
         except NotFound:
-            if uri.is_folder:
+            if uri.is_folder or "/" not in top:
                 raise
             found = []
         if not found and "/" in top:  # the name of a file, a folder that is empty, or nothing: stores do not tell
@@ -62,12 +62,13 @@ class Rclone(Backend):
 
     def get(self, uri: URI, part: Part, watch: FileWatch) -> None:
         here = {"dstFs": os.path.dirname(part.path), "dstRemote": os.path.basename(part.path)}
-        _move(uri, watch, "operations/copyfile", **_source(uri), **here)
+        self._move_from(uri, uri, watch, **here)
         part.arrived()
 
     def put(self, source: str, uri: URI, watch: FileWatch) -> None:
         with faults.of_files(source):
             watch.has_size(os.stat(source).st_size)
+        _check_file(uri, watch.cancellation)
         folder, name = os.path.split(os.path.realpath(source))  # it does not follow links
         _utf8(URI.of_file(source))
         _move(uri, watch, "operations/copyfile", srcFs=folder, srcRemote=name, **_target(uri))
@@ -78,7 +79,7 @@ class Rclone(Backend):
         if uri.is_folder and "/" not in name:
             return
         verb = "operations/rmdir" if uri.is_folder else "operations/deletefile"
-        place = {"fs": f"{uri.protocol}:", "remote": name}
+        place: dict[str, Any] = {"fs": f"{uri.protocol}:", "remote": name}
         try:
             daemon().call(verb, cancellation, uri.shown, **place)
         except NotFound:
@@ -88,7 +89,17 @@ class Rclone(Backend):
         return {source.protocol, target.protocol} <= set(remotes())
 
     def copy(self, source: URI, target: URI, watch: FileWatch) -> None:
-        _move(target, watch, "operations/copyfile", **_source(source), **_target(target))
+        _check_file(target, watch.cancellation)
+        self._move_from(source, target, watch, **_target(target))
+
+    def _move_from(self, source: URI, shown: URI, watch: FileWatch, **where: str) -> None:
+        _check_file(source, watch.cancellation)
+        try:
+            _move(shown, watch, "operations/copyfile", **_source(source), **where)
+        except NotFound:
+            if self.stat(source, watch.cancellation).type == "dir":
+                raise _folder(source) from None
+            raise
 
     def takes_folders(self, source: URI, target: URI) -> bool:
         return {source.protocol, target.protocol} <= {"file", *remotes()}
@@ -118,6 +129,19 @@ def _place(folder: URI) -> str:
     return folder.path if folder.protocol == "file" else f"{folder.protocol}:{_utf8(folder).strip('/')}"
 
 
+def _check_file(uri: URI, cancellation: Cancellation) -> None:
+    """Where files lie in buckets, they lie nowhere else; and what a store says of such a name is of no help."""
+    if "/" in _utf8(uri).strip("/"):
+        return
+    features = daemon().call("operations/fsinfo", cancellation, uri.shown, fs=f"{uri.protocol}:")["Features"]
+    if features["BucketBased"]:
+        raise _folder(uri)
+
+
+def _folder(uri: URI) -> NotFound:
+    return NotFound(f"{uri.shown} is a folder: end its name with a slash")
+
+
 def _source(uri: URI) -> dict[str, str]:
     return {"srcFs": f"{uri.protocol}:", "srcRemote": _utf8(uri).strip("/")}
 
@@ -132,7 +156,7 @@ def _utf8(uri: URI) -> str:
     return uri.path
 
 
-def _move(uri: URI, watch: FileWatch, verb: str, **what: str) -> None:
+def _move(uri: URI, watch: FileWatch, verb: str, **what: Any) -> None:
     """One file. A large one is followed, so that its progress is seen and it can be called off."""
     if watch.size is None or watch.size > _SMALL_BYTES:
         begun = watch.done_bytes

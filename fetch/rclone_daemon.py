@@ -31,10 +31,11 @@ from scitq.fetch.watch import Cancellation, cut
 
 START_S: Final = 30.0
 ANSWER_S: Final = 3_600.0
-"""For one file that is small, or one listing; what is larger is asked about again and again."""
+"""For one file that is small, or one listing; what takes longer is asked about while it runs."""
 _SERVING: Final = re.compile(rb"Serving remote control on http://127\.0\.0\.1:(\d+)/")
 _FLAGS: Final = (
     "--rc-addr=127.0.0.1:0", "--contimeout=20s", "--timeout=60s", "--low-level-retries=3", "--stats=0",
+    "--rc-server-read-timeout=87600h", "--rc-server-write-timeout=87600h",  # an answer comes when all is done
     "--use-server-modtime",  # not with the calls: it keeps what it made for a place, and how, for later ones
 )  # fmt: skip
 _QUICK: Final = {"RCLONE_S3_NO_HEAD": "true"}
@@ -93,12 +94,15 @@ class Daemon:
     def alive(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
-    def call(self, verb: str, cancellation: Cancellation, shown: str, **what: Any) -> dict[str, Any]:
+    def call(
+        self, verb: str, cancellation: Cancellation, shown: str, *, answer_s: float | None = ANSWER_S, **what: Any
+    ) -> dict[str, Any]:
         """What rclone answers; its refusals in our words, about the place `shown`."""
         connection = self._connection()
         try:
             with faults.of_network(shown):
                 connection.connect() if connection.sock is None else None
+                connection.sock.settimeout(answer_s)
                 with cancellation.cutting(partial(cut, connection.sock)):
                     headers = {"Authorization": self._secret, "Content-Type": "application/json"}
                     connection.request("POST", f"/{verb}", json.dumps(what).encode(), headers)
@@ -132,7 +136,7 @@ class Daemon:
             if self._idle:
                 return self._idle.pop()
         assert self._port is not None
-        return http.client.HTTPConnection("127.0.0.1", self._port, timeout=ANSWER_S)
+        return http.client.HTTPConnection("127.0.0.1", self._port, timeout=START_S)
 
     def _keep(self, command: list[str], environment: dict[str, str]) -> None:
         with subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:

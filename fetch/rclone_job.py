@@ -1,28 +1,26 @@
-"""What takes rclone long is a job there: followed until it ends, and stopped when it is called off."""
+"""What takes rclone long: its progress is asked for while it runs, and it is stopped when it is called off."""
 
 from __future__ import annotations
 
 import secrets
 import time
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Any, Final
 
-from scitq.fetch.errors import FetchError, TimedOut
-from scitq.fetch.rclone_answers import refusal
+from scitq.fetch.errors import TimedOut
 from scitq.fetch.rclone_daemon import daemon
 from scitq.fetch.watch import Cancellation, Moving, Progress
 
-_LOOK_EVERY_S: Final = (0.02, 0.3)
-_LOOK_OF: Final = 0.03
-"""The share of its time for which the end of a job may go unnoticed: a look costs rclone more than a small file."""
+_LOOK_EVERY_S: Final = 0.25
 _PATIENCE: Final = 5
 """How often as long as others rclone may stand still: it tries again by itself."""
 
 
 @dataclass(frozen=True, slots=True)
 class Followed:
-    """`tell` is given what rclone has done and knows of, counted from the beginning of the job."""
+    """`tell` is given what rclone has done and knows of, counted from the beginning of the call."""
 
     shown: str
     cancellation: Cancellation
@@ -30,34 +28,30 @@ class Followed:
     tell: Callable[[Progress], object]
 
     def run(self, verb: str, **what: Any) -> None:
-        """Until it is done; raises what it failed of."""
+        """Until it is done; raises what it failed of. rclone answers when it is done, and stops when nobody waits for
+        its answer any more."""
         group = secrets.token_hex(8)
-        job = daemon().call(verb, self.cancellation, self.shown, **what, _async=True, _group=group)["jobid"]
-        try:
-            self._follow(job, group)
-        except FetchError:
-            # Not with the cancellation of the call: that may be what has just ended it.
-            daemon().call("job/stop", Cancellation(), self.shown, jobid=job)
-            raise
+        own = Cancellation()
+        with ThreadPoolExecutor(1, "rclone-call") as calls, self.cancellation.cutting(own.cancel):
+            call = calls.submit(daemon().call, verb, own, self.shown, answer_s=None, _group=group, **what)
+            try:
+                self._follow(call, group)
+            finally:
+                own.cancel()
+        call.result()
 
-    def _follow(self, job: int, group: str) -> None:
+    def _follow(self, call: Future[Any], group: str) -> None:
         seen: Progress | None = None
-        began = moved_at = time.monotonic()
-        while True:
-            status = daemon().call("job/status", self.cancellation, self.shown, jobid=job)
-            stats = daemon().call("core/stats", self.cancellation, self.shown, group=group)
-            now = _progress(stats)
+        moved_at = time.monotonic()
+        running = True
+        while running:
+            running = bool(wait([call], _LOOK_EVERY_S).not_done)
+            now = _progress(daemon().call("core/stats", self.cancellation, self.shown, group=group))
             if now != seen:
                 self.tell(now)
                 seen, moved_at = now, time.monotonic()
-            if status["finished"]:
-                if not status["success"]:
-                    raise refusal(str(status["error"]), self.shown)
-                return
             if time.monotonic() - moved_at > self.stall_s * _PATIENCE:
                 raise TimedOut(f"{self.shown}: nothing is moved any more")
-            soonest_s, latest_s = _LOOK_EVERY_S
-            self.cancellation.wait(min(max((time.monotonic() - began) * _LOOK_OF, soonest_s), latest_s))
 
 
 def _moving(one: dict[str, Any]) -> Moving:

@@ -140,6 +140,26 @@ def test_it_can_be_called_off_in_the_middle(s3: Any, tmp_path: Path) -> None:
     assert os.listdir(tmp_path / "target") in ([], ["big"])
 
 
+def test_a_folder_that_is_called_off_is_sent_no_further(s3: Any, tmp_path: Path) -> None:
+    for number in range(1_000):
+        (tmp_path / str(number)).write_bytes(b"1")
+    calling_off = fetch.Cancellation()
+
+    def tell(progress: fetch.Progress) -> None:
+        if progress.done_files:
+            calling_off.cancel()
+
+    with pytest.raises(Cancelled):
+        fetch.copy(f"{tmp_path}/", "s3://bucket/half/", progress=tell, cancellation=calling_off, parallel=1)
+    assert holds_within(
+        20, lambda: not rclone_daemon.daemon().call("core/stats", fetch.Cancellation(), "").get("transferring")
+    )
+    sent = s3.list_objects_v2(Bucket="bucket", Prefix="half/")["KeyCount"]
+    assert 0 < sent < 1_000
+    fetch.copy(f"{tmp_path}/", "s3://bucket/after/", patience=QUICK)
+    assert s3.list_objects_v2(Bucket="bucket", Prefix="half/")["KeyCount"] == sent
+
+
 def test_from_store_to_store_nothing_comes_here(s3: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     s3.put_object(Bucket="bucket", Key="from/a b", Body=b"1")
     s3.put_object(Bucket="bucket", Key="from/sub/c", Body=b"2")
@@ -160,9 +180,21 @@ def test_actions_work_on_what_a_store_has(s3: Any, tmp_path: Path) -> None:
 def test_what_is_wrong_is_said(s3: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(NotFound):
         fetch.get("s3://bucket/none", tmp_path / "a", patience=QUICK)
+    s3.put_object(Bucket="bucket", Key="some/folder/a", Body=b"1")
+    for where in ("s3://bucket/some", "s3://bucket/some/folder", "s3://bucket"):
+        with pytest.raises(NotFound, match=f"{where} is a folder: end its name with a slash"):
+            fetch.get(where, tmp_path / "a", patience=QUICK)
+        with pytest.raises(NotFound, match=f"{where} is a folder: end its name with a slash"):
+            fetch.copy(where, "other://bucket/a", patience=QUICK)
+    with pytest.raises(NotFound, match="s3://bucket is a folder"):
+        fetch.copy("other://bucket/some/folder/a", "s3://bucket", patience=QUICK)
+    with pytest.raises(NotFound, match="s3://none: "):
+        fetch.list_content("s3://none")
     (tmp_path / "x").write_bytes(b"1")
     with pytest.raises(UnsupportedError, match="UTF-8 only"):
         fetch.put(tmp_path / "x", fetch.URI("s3://bucket/").child("\udcff"), patience=QUICK)
+    with pytest.raises(NotFound, match="s3://bucket is a folder"):
+        fetch.put(tmp_path / "x", "s3://bucket", patience=QUICK)
     away = tmp_path / "rclone.conf"
     away.write_text(Path(os.environ["SCITQ_RCLONE_CONF"]).read_text().replace("127.0.0.1:", "127.0.0.1:1"))
     monkeypatch.setenv("SCITQ_RCLONE_CONF", str(away))
@@ -182,11 +214,27 @@ def test_what_is_wrong_is_said(s3: Any, tmp_path: Path, monkeypatch: pytest.Monk
         ("didn't find section in config file", FetchErrorNoRepeat),
         ("dial tcp 127.0.0.1:1: connect: connection refused", Unreachable),
         ("SlowDown: Please reduce your request rate\n\tstatus code: 503", Unreachable),
+        (
+            "… RESPONSE ERROR (ServiceCode=OutOfRangeInput) …\n RESPONSE Status: 400 The name is too short.",
+            FetchErrorNoRepeat,
+        ),
+        ("RESPONSE 400: 400 The name is too short.\nERROR CODE: OutOfRangeInput", FetchErrorNoRepeat),
         ("something that nobody foresaw", Unreachable),
     ],
 )
 def test_what_stores_say_is_understood(said: str, error: type[Exception]) -> None:
     assert type(refusal(said, "s3://a")) is error
+
+
+def test_of_the_thirty_lines_that_azure_says_the_one_that_tells_is_shown() -> None:
+    said = """-> github.com/Azure/azure-storage-blob-go/azblob.newStorageError, zc_storage_error.go:42
+===== RESPONSE ERROR (ServiceCode=OutOfRangeInput) =====
+   PUT http://127.0.0.1:29503/devstoreaccount1/b?restype=container&timeout=31536001
+   Authorization: REDACTED
+   RESPONSE Status: 400 The specified resource name length is not within the permissible limits.
+   Connection: [keep-alive]"""
+    expected = "azure://b: 400 The specified resource name length is not within the permissible limits."
+    assert str(refusal(said, "azure://b")) == expected
 
 
 def test_a_signature_is_not_told() -> None:
