@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -55,6 +56,21 @@ def test_sra_tells_them_with_the_columns_of_runinfo(archives: Archives, monkeypa
     assert (first.run, first.bio_sample, first.sra_study, first.tax_id) == ("ERR1", "SAMEA1", "ERP1", "9606")
     assert first.sample_name == "gut, of donor 1"
     assert list(sra_get_samples("PRJEB37101", library_layout="PAIRED")) == ["SAMEA1"]
+
+
+def test_ncbi_is_given_the_key_of_its_user_and_nobody_else_is(
+    archives: Archives, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("NCBI_API_KEY", "Geheim&db=x")
+    sra_get_samples("PRJEB37101")
+    ena_get_samples("PRJEB37101")
+    asked = [urlsplit(request.path) for request in archives.requests]
+    keys = {where.path.rpartition("/")[2]: parse_qs(where.query).get("api_key") for where in asked}
+    assert keys == {"esearch.fcgi": ["Geheim&db=x"], "efetch.fcgi": ["Geheim&db=x"], "filereport": None}
+    archives.search.refusals = [BUSY] * 3
+    with pytest.raises(Unreachable) as error:
+        sra_get_samples("PRJEB37101")
+    assert "Geheim" not in str(error.value) + caplog.text + str([vars(record) for record in caplog.records])
 
 
 def test_a_project_that_nobody_knows_is_said_so(archives: Archives) -> None:
