@@ -2,15 +2,14 @@
 
     python -m bench.fetching [--files 10000] [--large-mb 2000] [--rounds 4] [--only moto|s3rver|azure|http]
 
-Stores run here, and both programs are started anew each time, in turns; told are the means of the rounds, their ratio
-and its standard error. Whoever begins finds memory cold and takes up to twice as long, so that rounds are even in number
-and each begins as often. A store that would not fit into the free memory, or onto the disk, is left out, in words.
+Stores run here, and both programs are started anew each time, in turns. Whoever begins finds memory cold and takes up
+to twice as long, so that rounds are even in number, and each begins as often. A store that would not fit into the free
+memory, or onto the disk, is left out, in words.
 """
 
 from __future__ import annotations
 
 import argparse
-import math
 import os
 import random
 import shutil
@@ -40,7 +39,7 @@ NOT_OURS: Final = frozenset({"AWS_CA_BUNDLE", "PYTHONDONTWRITEBYTECODE"})
 """What a machine may have set, and no user has: with the one rclone speaks to no store here, and with the other each
 start of Python compiles the program anew, as if it had not been installed."""
 SLACK: Final = 1.05
-"""What the mean of a few rounds is off by when nothing differs."""
+"""What a few rounds are off by when nothing differs."""
 
 
 def main() -> int:
@@ -165,13 +164,16 @@ class Pair:
             self.peak_mb.append(peak_mb)
 
     def tell(self, findings: Findings, peer: str) -> None:
-        rounds = list(zip(self.seconds[True], self.seconds[False], strict=True))
-        ours, theirs = (statistics.mean(column) for column in zip(*rounds, strict=True))
-        differences = [ours - theirs for ours, theirs in rounds]
-        error = statistics.stdev(differences) / math.sqrt(len(rounds)) / theirs if len(rounds) > 1 else math.inf
-        each = ", ".join(f"{ours:.1f}/{theirs:.1f}" for ours, theirs in rounds)
-        words = f"{ours:.1f} s, {peer} {theirs:.1f} s ({ours / theirs:.2f} ± {error:.2f} of it; each {each})"
+        ours, theirs = typical(self.seconds[True]), typical(self.seconds[False])
+        each = ", ".join(f"{a:.1f}/{b:.1f}" for a, b in zip(*self.seconds.values(), strict=True))
+        words = f"{ours:.1f} s, {peer} {theirs:.1f} s ({ours / theirs:.2f} of it; each {each})"
         findings.row(self.what, f"not slower than {peer}", words, ours <= theirs * SLACK)
+
+
+def typical(seconds: Sequence[float]) -> float:
+    """Between the median of the rounds in which it began and that of those in which it came second: a mean would follow
+    a single round in which the disk had other things to do, and one median would choose between the two."""
+    return statistics.mean([statistics.median(seconds[0::2]), statistics.median(seconds[1::2] or seconds)])
 
 
 def run(command: Sequence[str], environment: dict[str, str]) -> tuple[float, float]:
