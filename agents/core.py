@@ -30,6 +30,7 @@ from scitq.domain.messages import (
     Applied,
     Assign,
     Cancel,
+    GiveBack,
     Heartbeat,
     HeldStatus,
     Look,
@@ -226,6 +227,8 @@ class Agent:
                     self.spool.give(message.execution, message.task, message.texts)
             case Cancel():
                 self._cancel(message.execution)
+            case GiveBack():
+                self._give_one_back(message.execution, message.reason)
             case SendOutputs():
                 self._send(message.execution)
             case Signal():
@@ -256,6 +259,15 @@ class Agent:
         self._preparing.discard(execution)
         self.sending.discard(execution)
         self.over.pop(execution, None)
+
+    def _give_one_back(self, execution: int, reason: str) -> None:
+        """Somebody else has room for it now. What has begun, or is about to, stays: else two would run it."""
+        waits = self.spool.held.get(execution) in ("pending", "accepted", "ready")
+        if waits and execution not in self._starting and not self._shim.started(execution):
+            self._stores.drop(execution)
+            self._preparing.discard(execution)
+            self._doubtful.discard(execution)
+            self.spool.report(Refused(execution, reason))
 
     # The world turns ------------------------------------------------------------------------------------------
 

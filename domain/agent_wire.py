@@ -354,6 +354,7 @@ TO_AGENT: Final[dict[str, type[Any]]] = {
     "settings": messages.Settings,
     "assign": messages.Assign,
     "cancel": messages.Cancel,
+    "give-back": messages.GiveBack,
     "send-outputs": messages.SendOutputs,
     "signal": messages.Signal,
     "obey": messages.Obey,

@@ -126,6 +126,14 @@ class Cancel:
 
 
 @dataclass(frozen=True, slots=True)
+class GiveBack:
+    """Give this execution back if its command has not begun, and answer with `Refused`; otherwise it stays yours."""
+
+    execution: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class SendOutputs:
     """The execution has ended as far as anybody else is concerned, and its outputs may be stored: it is still yours."""
 
@@ -177,5 +185,17 @@ class Look:
 
 
 ToAgent = (
-    Welcome | Unwelcome | Settings | Assign | Cancel | SendOutputs | Signal | Obey | Applied | Resend | SayHello | Look
+    Welcome
+    | Unwelcome
+    | Settings
+    | Assign
+    | Cancel
+    | GiveBack
+    | SendOutputs
+    | Signal
+    | Obey
+    | Applied
+    | Resend
+    | SayHello
+    | Look
 )

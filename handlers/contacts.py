@@ -19,6 +19,8 @@ MOST_AHEAD: Final = 10_000
 PACE_US: Final = 250_000
 AHEAD_US: Final = 40_000
 MOST_HELD_AHEAD: Final = 64
+ASK_AGAIN_US: Final = 5_000_000
+"""After which a question to an agent is taken for lost."""
 
 
 @dataclass(slots=True)
@@ -84,6 +86,7 @@ class Contacts:
         self.log = log  # which log that is: agents must not report to one what another one gave them
         self.next_watch = since
         self.rests = Rests()
+        self._asked_for: dict[int, int] = {}
         self._contacts: dict[int, Contact] = {}
 
     def heard(self, worker: int, incarnation: str, applied: int, at: int) -> Contact:
@@ -112,6 +115,19 @@ class Contacts:
         """
         contact = self._contacts.get(worker)
         return contact.pace.ahead(at) if contact is not None else 0
+
+    def asks_for(self, execution: int, at: int) -> bool:
+        """Whether to ask its worker to give it back: not if it has been asked just now."""
+        first = execution not in self._asked_for
+        self._asked_for.setdefault(execution, at)
+        return first
+
+    def unanswered(self, at: int) -> list[int]:
+        """Executions that were asked for long ago: forgotten with this."""
+        late = [execution for execution, since in self._asked_for.items() if at - since >= ASK_AGAIN_US]
+        for execution in late:
+            del self._asked_for[execution]
+        return late
 
     def refresh(self, at: int) -> None:
         """Every worker gets a fresh lease."""

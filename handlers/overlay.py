@@ -15,7 +15,7 @@ from scitq.domain import execution as executions
 from scitq.domain import task as tasks
 from scitq.domain import worker as workers
 from scitq.domain.envelope import Answer, Erasure, Mark
-from scitq.domain.messages import Assign, Cancel, Obey, SendOutputs, Settings, Signal, ToAgent
+from scitq.domain.messages import Assign, Cancel, GiveBack, Obey, SendOutputs, Settings, Signal, ToAgent
 from scitq.domain.state import Savepoint, State
 from scitq.domain.task import Task
 from scitq.domain.wire import Event, Recorded, encode
@@ -285,6 +285,10 @@ class Overlay:
                 self.state.remind(late.execution, self.at.now + 60_000_000)
         for task in self.contacts.rests.ended(self.state, self.at.steady):
             self.state.dirty.add(task.batch)
+        for id in self.contacts.unanswered(self.at.steady):
+            asked = self.state.executions.get(id)
+            if asked is not None and rebalance.waits(asked):
+                self.state.dirty.add(self.state.tasks[asked.task].batch)
 
     def settle(self) -> None:
         """Release what can be released, then give out what can be given out."""
@@ -293,10 +297,9 @@ class Overlay:
             self.guarded("requirements.release", tasks.stream(ready.task), self.do, ready)
         changed = set(self.state.dirty)
         stuck = self._assign()
-        for action in list(rebalance.take_back(self.state, changed, self._is_quick)):
-            stream = tasks.stream(self.state.executions[action.execution].task)
-            self.guarded("rebalance.take_back", stream, self.do, action)
-        stuck += self._assign()
+        for wanted in rebalance.to_ask_for(self.state, changed, self._is_quick):
+            if self.contacts.asks_for(wanted.id, self.at.steady):
+                self.say(wanted.worker, GiveBack(wanted.id, rebalance.REASON))
         self.state.dirty.clear()
         for task in stuck:
             self.state.requeue(task)

@@ -1,7 +1,8 @@
 """Tasks that wait at a worker for a slot go back when another worker has one free: nobody idles beside a queue.
 
-Level-triggered, after assigning: by then nothing of these batches waits here. Not taken from workers that are done with
-their executions in no time: what they hold is theirs before a message could tell them otherwise.
+Level-triggered, after assigning: by then nothing of these batches waits here. They are asked for and not taken: the
+worker may have begun one in the moment before it hears of it, and two would run it. Not asked are workers that are done
+with their executions in no time: what they hold has begun before a message could reach them.
 """
 
 from __future__ import annotations
@@ -9,19 +10,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
-from scitq.domain.execution import CancelExecution
+from scitq.domain.execution import Execution
 from scitq.domain.state import State
 from scitq.domain.worker import Worker
-from scitq.handlers.actions import OnExecution
 
 REASON: Final = "another worker has a slot free for it"
 _WAITS: Final = ("pending", "accepted", "ready")
 
 
-def take_back(
+def to_ask_for(
     state: State, changed: Iterable[str], is_quick: Callable[[int], bool] = lambda worker: False
-) -> Iterator[OnExecution]:
-    """What is to be taken back, so that assigning again finds it a slot."""
+) -> Iterator[Execution]:
+    """What is to be asked for, so that assigning finds it a slot when it comes."""
     serving = {worker: None for batch in sorted(changed) for worker in state.serving.get(batch, ())}
     there = [state.workers[id] for id in serving]
     free = {one.id: one.concurrency - state.load(one) for one in there if one.takes_work and one.concurrency}
@@ -38,13 +38,18 @@ def take_back(
             taker = next(able, None)
             if taker is not None and not state.batch(batch).stopped:
                 free[taker.id] -= 1
-                yield OnExecution(execution, CancelExecution(REASON))
+                yield state.executions[execution]
+
+
+def waits(execution: Execution) -> bool:
+    """Whether, for all we know, its command has not begun."""
+    return execution.status in _WAITS
 
 
 def _waiting(state: State, holder: Worker) -> list[tuple[int, int]]:
     """What it holds beyond its slots, the last given first; those of which it has fetched least before the others."""
     held = state.active[holder.id]
     beyond = state.load(holder) - holder.concurrency
-    waiting = [(id, task) for id, task in reversed(held.items()) if state.executions[id].status in _WAITS]
+    waiting = [(id, task) for id, task in reversed(held.items()) if waits(state.executions[id])]
     waiting.sort(key=lambda one: _WAITS.index(state.executions[one[0]].status))
     return waiting[: max(beyond, 0)]

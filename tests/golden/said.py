@@ -25,6 +25,7 @@ from scitq.domain.messages import (
     Assign,
     Cancel,
     FromAgent,
+    GiveBack,
     Goodbye,
     Heartbeat,
     Look,
@@ -93,7 +94,7 @@ TO_AGENT: Final[tuple[ToAgent, ...]] = (
     Welcome(3, "spool-1", 16, "00ff"), Welcome(3, "spool-1", 16, "00ff", True),
     Unwelcome("another agent is connected", True), Settings(4, 8, 2, True), SendOutputs(5), Obey(9, "clean"),
     Assign(5, 50, TEXTS), Assign(6, 51), Cancel(6), Signal(5, 15), Signal(5, "pause"), Signal(5, "resume"), Applied(17),
-    Resend(18), SayHello(), Look(5, 10.0),
+    Resend(18), SayHello(), Look(5, 10.0), GiveBack(6, "another worker has a slot free for it"),
 )  # fmt: skip
 CHUNKS: Final = (Chunk(5, 1, 2**40, 2**39, "é\n".encode()), Chunk(2**40, 2, 0, 0, bytes(range(256))))
 CONFIRMS: Final = [Confirm(5, 1, 2**40), Confirm(6, 2, 1)]

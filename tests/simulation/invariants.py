@@ -15,6 +15,7 @@ from scitq.domain import worker as workers
 from scitq.domain.envelope import read_header
 from scitq.domain.state import State
 from scitq.errors import Corrupt
+from scitq.handlers.rebalance import REASON
 from scitq.handlers.rests import FIRST_REST_S
 from scitq.store.chain import verify
 from tests.simulation.kernel import SECOND
@@ -85,12 +86,16 @@ def results_are_true(run: Run) -> Finding:
 
 
 def no_result_is_thrown_away(run: Run) -> Finding:
-    """What a worker gives back had not come to its end there."""
+    """What a worker gives back had not come to its end there; and what it was asked for, it never began."""
     for recorded in run.log:
         event = recorded.event
-        if isinstance(event, ex.ExecutionRefused) and event.execution in run.world.codes:
+        if not isinstance(event, ex.ExecutionRefused):
+            continue
+        if event.execution in run.world.codes:
             code = run.world.codes[event.execution]
             yield f"event {recorded.position}: execution {event.execution} had ended with {code}"
+        elif event.reason == REASON and run.world.starts.get(event.execution):
+            yield f"event {recorded.position}: execution {event.execution} was given back, and begun as well"
 
 
 def agents_are_told_what_to_run(run: Run) -> Finding:

@@ -364,6 +364,12 @@ def _as_if_able(task: Any, worker: int) -> Any:
     return tasks._at(task, "pending", 0)
 
 
+def _whatever_it_does(self: Agent, execution: int, reason: str) -> None:
+    if self.spool.held.get(execution) in ("pending", "accepted", "ready"):
+        self._starting.discard(execution)
+        self.spool.report(ex.Refused(execution, reason))
+
+
 MUTANTS: dict[str, Mutant] = {
     "no fence": no_fence,
     "lost ones come back always": lost_ones_come_back_always,
@@ -381,6 +387,7 @@ MUTANTS: dict[str, Mutant] = {
     "pause and resume said once": _patched(leases, "_hold_or_go_on", _nothing_again),
     "agents are not told what to run": _patched(texts.KnownTexts, "assigned", _no_texts),
     "agents do not listen to cancel": _patched(Agent, "_on_message", _deaf_to_cancel),
+    "what begins is given back as well": _patched(Agent, "_give_one_back", _whatever_it_does),
     "time limits taken short": _patched(timeouts, "watch", _too_early),
     "edge instead of level": _patched(State, "_touch_worker", _nobody_told),
     "retry spent on a lost worker": _patched(leases, "_lose_all", _spent),

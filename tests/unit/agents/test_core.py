@@ -15,6 +15,7 @@ from scitq.domain.messages import (
     Applied,
     Assign,
     Cancel,
+    GiveBack,
     Heartbeat,
     Reports,
     Resend,
@@ -240,6 +241,31 @@ def test_what_is_taken_back_before_it_comes_is_never_started(machine: Machine) -
     tell(agent, Assign(1, 11))
     agent.start_what_fits()
     assert machine.did == [] and agent.heartbeat() == Heartbeat(3, "spool", {}, 1)
+
+
+def test_what_waits_is_given_back_when_it_is_asked_for(machine: Machine) -> None:
+    agent = welcomed(machine, concurrency=1)
+    tell(agent, Assign(1, 11), Assign(2, 12))
+    agent.start_what_fits()
+    tell(agent, GiveBack(2, "elsewhere is room"), GiveBack(3, "never heard of"))
+    machine.exit(1, 0)
+    agent.on_exit(Exit(1, 0))
+    agent.start_what_fits()
+    assert machine.did == ["start 1"]
+    assert sent(agent) == (Started(1, 1001), Refused(2, "elsewhere is room"), Succeeded(1))
+
+
+@pytest.mark.parametrize("knows_pids", [True, False], ids=["has begun", "is about to begin"])
+def test_what_begins_in_the_moment_it_is_asked_for_is_kept(machine: Machine, knows_pids: bool) -> None:
+    machine.knows_pids = knows_pids
+    agent = welcomed(machine)
+    tell(agent, Assign(1, 11))
+    agent.start_what_fits()
+    tell(agent, GiveBack(1, "elsewhere is room"))
+    again = machine.agent()
+    tell(again, Welcome(3, "spool", 0), GiveBack(1, "elsewhere is room"))
+    assert machine.did == ["start 1"] and 1 in agent.spool.held and 1 in again.spool.held
+    assert not any(isinstance(report, Refused) for report in (*(sent(agent) or ()), *(sent(again) or ())))
 
 
 def test_a_signal_goes_to_what_runs(machine: Machine) -> None:
