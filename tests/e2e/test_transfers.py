@@ -110,3 +110,30 @@ def test_nothing_is_left_of_a_task_that_has_ended(system: Embedded, tmp_path: Pa
     run(system, "cp $INPUT/a $OUTPUT/a", input=f"file://{tmp_path}/a", output=f"file://{tmp_path}/out/")
     folders = [one for one in system.machine.folder.rglob("input") if one.parent.name.isdecimal()]
     eventually(lambda: not any(one.exists() for one in folders), "its folders are gone")
+
+
+def test_what_was_fetched_for_a_task_that_goes_to_another_worker_is_removed(tmp_path: Path) -> None:
+    go, work = tmp_path / "go", tmp_path / "system" / "work"
+    (tmp_path / "data").write_text("some data")
+    with embedded(tmp_path / "system") as system:
+        system.server()
+        system.worker(1, "--name", "busy", "--prefetch", "1")
+        client = system.client()
+        eventually(lambda: client.workers(), "the first worker is there")
+        first = client.task_create(f"while [ ! -e {go} ]; do sleep 0.05; done", shell=True)["task_id"]
+        second = client.task_create("cat $INPUT/data", shell=True, input=f"file://{tmp_path}/data")["task_id"]
+        eventually(lambda: "execution-ready" in types_of(system, second), "its input is there, and it waits for a slot")
+        (fetched,) = (path for path in work.rglob("data") if path.is_file())
+        system.worker(1, "--name", "idle")
+        client.wait([second])
+        assert types_of(system, second)[-6:] == [
+            "execution-refused",
+            "execution-assigned",
+            "execution-accepted",
+            "execution-ready",
+            "execution-started",
+            "execution-succeeded",
+        ]
+        eventually(lambda: not fetched.parent.parent.exists(), "nothing of it is left where it waited")
+        go.touch()
+        client.wait([first])
