@@ -22,7 +22,7 @@ from tests.services.waiting import eventually
 def images(engine: PrivateDocker) -> tuple[list[Any], list[Any]]:
     client = engine.client()
     try:
-        return [one["RepoTags"] for one in client.images()], client.containers(all=True)
+        return [one["RepoTags"] for one in client.images()], [one["Id"] for one in client.containers(all=True)]
     finally:
         client.close()
 
