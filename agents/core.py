@@ -13,6 +13,7 @@ from typing import NamedTuple, Protocol
 
 from scitq.agents.spool import Spool
 from scitq.domain.execution import (
+    WAITING,
     Accepted,
     Delivered,
     Exited,
@@ -262,7 +263,7 @@ class Agent:
 
     def _give_one_back(self, execution: int, reason: str) -> None:
         """Somebody else has room for it now. What has begun, or is about to, stays: else two would run it."""
-        waits = self.spool.held.get(execution) in ("pending", "accepted", "ready")
+        waits = self.spool.held.get(execution) in WAITING
         if waits and execution not in self._starting and not self._shim.started(execution):
             self._stores.drop(execution)
             self._preparing.discard(execution)
@@ -376,7 +377,7 @@ class Agent:
             self._begun(execution, pid, image)
 
     def _begun(self, execution: int, pid: int, image: str | None = None) -> None:
-        if self.spool.held[execution] in ("pending", "accepted", "ready"):
+        if self.spool.held[execution] in WAITING:
             self.spool.report(Started(execution, pid, image))
         self._starting.discard(execution)
 

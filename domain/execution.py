@@ -49,6 +49,8 @@ from scitq.domain.reports import Succeeded as Succeeded
 
 Status = Literal["pending", "accepted", "running", "succeeded", "failed", "cancelled", "refused", "lost"]
 LIVE: Final = frozenset(get_args(Step))
+WAITING: Final = ("pending", "accepted", "ready")
+"""Its command has not begun, for all we know; in the order in which it comes nearer to that."""
 TASK_STAGE: Final[dict[str, Literal["assigned", "accepted", "running"]]] = {
     "pending": "assigned",
     "accepted": "accepted",
@@ -78,6 +80,10 @@ class Execution:
     @property
     def live(self) -> bool:
         return self.status in LIVE
+
+    @property
+    def waits(self) -> bool:
+        return self.status in WAITING
 
 
 _STATUS_AFTER: Final[dict[type[object], Status | Step]] = {

@@ -39,6 +39,11 @@ _KINDS: Final[dict[int, type[FetchError]]] = {
 }
 
 
+def a_folder(shown: str) -> NotFound:
+    """It was named as a file is."""
+    return NotFound(f"{shown} is a folder: end its name with a slash")
+
+
 @contextmanager
 def of_files(name: str) -> Iterator[None]:
     """Errors of the system become ours. `name` is said where the system does not say which file it means."""

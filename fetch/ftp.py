@@ -60,7 +60,7 @@ class Ftp(Backend):
         with client(uri, watch.cancellation, watch.stall_s) as (ftp, name):
             size, changed = _size(ftp, name), _said(ftp, f"MDTM {name}")
             if size is None and _is_folder(ftp, name):
-                raise NotFound(f"{uri.shown} is a folder: end its name with a slash")
+                raise faults.a_folder(uri.shown)
             now = {"size": str(size), "changed": changed}
             if part.size and ({key: part.memory.get(key) for key in now} != now or _NO_REST in part.memory):
                 part.restart()

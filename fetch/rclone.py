@@ -19,7 +19,7 @@ from scitq.fetch.backend import Backend, Item
 from scitq.fetch.errors import NotFound, UnsupportedError
 from scitq.fetch.part import Part
 from scitq.fetch.rclone_daemon import daemon, remotes
-from scitq.fetch.rclone_job import Followed
+from scitq.fetch.rclone_followed import Followed
 from scitq.fetch.uri import URI
 from scitq.fetch.watch import Cancellation, FileWatch, FolderWatch
 
@@ -34,8 +34,7 @@ _BY_THOUSANDS: Final = {"UseListR": True}
 class Rclone(Backend):
     def stat(self, uri: URI, cancellation: Cancellation, *, md5: bool = False) -> Item:
         options = _MD5 if md5 else {}
-        place: dict[str, Any] = {"fs": f"{uri.protocol}:", "remote": _utf8(uri).strip("/"), "opt": options}
-        found = daemon().call("operations/stat", cancellation, uri.shown, **place)["item"]
+        found = daemon().call("operations/stat", cancellation, uri.shown, **_at(uri), opt=options)["item"]
         if found is None:
             raise NotFound(f"{uri.shown}: there is nothing of that name")
         return _item(uri, uri.name, found)
@@ -44,8 +43,8 @@ class Rclone(Backend):
         self, uri: URI, cancellation: Cancellation, *, recursive: bool = True, md5: bool = False
     ) -> Iterator[Item]:
         options = {"recurse": recursive, "noMimeType": True} | (_MD5 if md5 else {})
-        top = _utf8(uri).strip("/")
-        place: dict[str, Any] = {"fs": f"{uri.protocol}:", "remote": top, "opt": options, "_config": _BY_THOUSANDS}
+        top = _name(uri)
+        place = _at(uri) | {"opt": options, "_config": _BY_THOUSANDS}
         try:
             found = daemon().call("operations/list", cancellation, uri.shown, **place)["list"] or []
         except NotFound:
@@ -70,18 +69,16 @@ class Rclone(Backend):
             watch.has_size(os.stat(source).st_size)
         _check_file(uri, watch.cancellation)
         folder, name = os.path.split(os.path.realpath(source))  # it does not follow links
-        _utf8(URI.of_file(source))
+        _name(URI.of_file(source))
         _move(uri, watch, "operations/copyfile", srcFs=folder, srcRemote=name, **_target(uri))
 
     def delete(self, uri: URI, cancellation: Cancellation) -> None:
         """A bucket stays, also when all that was in it is gone: it belongs to somebody, and has settings."""
-        name = _utf8(uri).strip("/")
-        if uri.is_folder and "/" not in name:
+        if uri.is_folder and "/" not in _name(uri):
             return
         verb = "operations/rmdir" if uri.is_folder else "operations/deletefile"
-        place: dict[str, Any] = {"fs": f"{uri.protocol}:", "remote": name}
         try:
-            daemon().call(verb, cancellation, uri.shown, **place)
+            daemon().call(verb, cancellation, uri.shown, **_at(uri))
         except NotFound:
             return  # it is gone already
 
@@ -98,7 +95,7 @@ class Rclone(Backend):
             _move(shown, watch, "operations/copyfile", **_source(source), **where)
         except NotFound:
             if self.stat(source, watch.cancellation).type == "dir":
-                raise _folder(source) from None
+                raise faults.a_folder(source.shown) from None
             raise
 
     def takes_folders(self, source: URI, target: URI) -> bool:
@@ -126,34 +123,35 @@ class Rclone(Backend):
 
 def _place(folder: URI) -> str:
     """A folder as rclone writes it."""
-    return folder.path if folder.protocol == "file" else f"{folder.protocol}:{_utf8(folder).strip('/')}"
+    return folder.path if folder.protocol == "file" else f"{folder.protocol}:{_name(folder)}"
 
 
 def _check_file(uri: URI, cancellation: Cancellation) -> None:
     """Where files lie in buckets, they lie nowhere else; and what a store says of such a name is of no help."""
-    if "/" in _utf8(uri).strip("/"):
+    if "/" in _name(uri):
         return
     features = daemon().call("operations/fsinfo", cancellation, uri.shown, fs=f"{uri.protocol}:")["Features"]
     if features["BucketBased"]:
-        raise _folder(uri)
+        raise faults.a_folder(uri.shown)
 
 
-def _folder(uri: URI) -> NotFound:
-    return NotFound(f"{uri.shown} is a folder: end its name with a slash")
+def _at(uri: URI) -> dict[str, Any]:
+    return {"fs": f"{uri.protocol}:", "remote": _name(uri)}
 
 
 def _source(uri: URI) -> dict[str, str]:
-    return {"srcFs": f"{uri.protocol}:", "srcRemote": _utf8(uri).strip("/")}
+    return {"srcFs": f"{uri.protocol}:", "srcRemote": _name(uri)}
 
 
 def _target(uri: URI) -> dict[str, str]:
-    return {"dstFs": f"{uri.protocol}:", "dstRemote": _utf8(uri).strip("/")}
+    return {"dstFs": f"{uri.protocol}:", "dstRemote": _name(uri)}
 
 
-def _utf8(uri: URI) -> str:
+def _name(uri: URI) -> str:
+    """Of its bucket, or of what lies in one; as rclone writes it."""
     if not uri.path.isascii() and any("\ud800" <= char <= "\udfff" for char in uri.path):
         raise UnsupportedError(f"{uri.path!r} is no text: stores have names of UTF-8 only")
-    return uri.path
+    return uri.path.strip("/")
 
 
 def _move(uri: URI, watch: FileWatch, verb: str, **what: Any) -> None:

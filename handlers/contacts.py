@@ -118,9 +118,10 @@ class Contacts:
 
     def asks_for(self, execution: int, at: int) -> bool:
         """Whether to ask its worker to give it back: not if it has been asked just now."""
-        first = execution not in self._asked_for
-        self._asked_for.setdefault(execution, at)
-        return first
+        if execution in self._asked_for:
+            return False
+        self._asked_for[execution] = at
+        return True
 
     def unanswered(self, at: int) -> list[int]:
         """Executions that were asked for long ago: forgotten with this."""

@@ -144,8 +144,4 @@ def _loss(state: State, task: int, reason: str) -> LoseExecution:
 
 def _take_back(state: State, executions: Iterable[int], reason: str) -> list[Action]:
     """Give back to the queue what has not started."""
-    return [
-        OnExecution(id, CancelExecution(reason))
-        for id in list(executions)
-        if state.executions[id].status in ("pending", "accepted", "ready")
-    ]
+    return [OnExecution(id, CancelExecution(reason)) for id in list(executions) if state.executions[id].waits]

@@ -287,7 +287,7 @@ class Overlay:
             self.state.dirty.add(task.batch)
         for id in self.contacts.unanswered(self.at.steady):
             asked = self.state.executions.get(id)
-            if asked is not None and rebalance.waits(asked):
+            if asked is not None and asked.waits:
                 self.state.dirty.add(self.state.tasks[asked.task].batch)
 
     def settle(self) -> None:

@@ -10,12 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
-from scitq.domain.execution import Execution
+from scitq.domain.execution import WAITING, Execution
 from scitq.domain.state import State
 from scitq.domain.worker import Worker
 
 REASON: Final = "another worker has a slot free for it"
-_WAITS: Final = ("pending", "accepted", "ready")
 
 
 def to_ask_for(
@@ -41,15 +40,10 @@ def to_ask_for(
                 yield state.executions[execution]
 
 
-def waits(execution: Execution) -> bool:
-    """Whether, for all we know, its command has not begun."""
-    return execution.status in _WAITS
-
-
 def _waiting(state: State, holder: Worker) -> list[tuple[int, int]]:
     """What it holds beyond its slots, the last given first; those of which it has fetched least before the others."""
     held = state.active[holder.id]
     beyond = state.load(holder) - holder.concurrency
-    waiting = [(id, task) for id, task in reversed(held.items()) if waits(state.executions[id])]
-    waiting.sort(key=lambda one: _WAITS.index(state.executions[one[0]].status))
+    waiting = [(id, task) for id, task in reversed(held.items()) if state.executions[id].waits]
+    waiting.sort(key=lambda one: WAITING.index(state.executions[one[0]].status))
     return waiting[: max(beyond, 0)]

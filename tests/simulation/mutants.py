@@ -365,7 +365,7 @@ def _as_if_able(task: Any, worker: int) -> Any:
 
 
 def _whatever_it_does(self: Agent, execution: int, reason: str) -> None:
-    if self.spool.held.get(execution) in ("pending", "accepted", "ready"):
+    if self.spool.held.get(execution) in ex.WAITING:
         self._starting.discard(execution)
         self.spool.report(ex.Refused(execution, reason))
 
