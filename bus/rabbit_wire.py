@@ -4,6 +4,9 @@ A broker passes headers on as they came: a time in the year 146 billion, a list 
 whole connection over one, the broker delivers the message again, and so on without an end: one worker could so silence
 the server. Such a message is taken as one that says nothing of itself. Then nobody vouches for its sender, and it is
 put aside (`rabbit_users.speaker`).
+
+And closing a connection that is still being made is no mistake: pika 1.4 tells its own workflow so with the class of an
+exception instead of one, and then fails over it before we are told.
 """
 
 from __future__ import annotations
@@ -24,9 +27,13 @@ _END_BYTES: Final = 1
 
 
 class Connection(SelectConnection):
-    """Reads every frame whose ends can be found."""
+    """Reads every frame whose ends can be found, and can be closed at any moment."""
 
     _frame_buffer: bytes
+
+    def _on_connection_workflow_done(self, conn_or_exc: SelectConnection | Exception | type[Exception]) -> None:
+        result = conn_or_exc() if isinstance(conn_or_exc, type) else conn_or_exc
+        super()._on_connection_workflow_done(result)  # type: ignore[misc]  # the types of pika leave it out
 
     def _read_frame(self) -> tuple[int, Frame | ProtocolHeader | None]:
         try:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.test_rabbit_faults import AMONG, Traffic, opened, wait_for
+from tests.services.buses import AMONG, Traffic, opened
 from tests.services.postgres import PrivatePostgres
 from tests.services.rabbit_cluster import RabbitCluster
 from tests.services.scitq import embedded
@@ -36,7 +36,7 @@ def test_the_leader_of_the_queues_is_killed_and_what_was_accepted_arrives(cluste
                 leader = cluster.leader("killed.reports")
                 leader.kill()
                 traffic.go_on_for(5 * AMONG)
-                wait_for(lambda: bus.trouble is None, "both connections are to brokers that live")
+                eventually(lambda: bus.trouble is None, "both connections are to brokers that live")
                 leader.start()
                 traffic.go_on_for(AMONG)
             traffic.end()
@@ -46,7 +46,7 @@ def test_the_leader_of_the_queues_is_killed_and_what_was_accepted_arrives(cluste
             bus.post("worker.7.abc", b"after")
             return bool(events.take(9, 0.2) and box.take(9, 0.2))
 
-        wait_for(heard, "what is published and posted arrives")
+        eventually(heard, "what is published and posted arrives")
 
 
 def test_a_node_that_refuses_is_passed_over(cluster: RabbitCluster) -> None:

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
-import secrets
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
-from typing import cast
 
 import pika
 import pytest
@@ -18,129 +15,11 @@ from scitq.bus import rabbit_consumer, rabbit_inboxes, rabbit_publisher, rabbit_
 from scitq.bus.rabbit_topology import Names
 from scitq.bus.rabbitmq import RabbitBus
 from scitq.errors import BusUnavailable
+from tests.services.buses import AMONG, AWAY, BACK, SOON_S, Traffic, opened, said, until_accepted
 from tests.services.rabbitmq import PrivateRabbit
+from tests.services.waiting import eventually
 
 KILLS = 20 if os.environ.get("SCITQ_CAMPAIGN") else 2
-SOON_S = 60.0
-AMONG = 200
-
-
-def wait_for(true: Callable[[], object], what: str) -> None:
-    deadline = time.monotonic() + SOON_S
-    while not true():
-        assert time.monotonic() < deadline, f"within {SOON_S} s: {what}"
-        time.sleep(0.005)
-
-
-def until_accepted(do: Callable[[], None]) -> None:
-    """Try again for as long as it is refused."""
-    deadline = time.monotonic() + SOON_S
-    while True:
-        try:
-            return do()
-        except BusUnavailable:
-            assert time.monotonic() < deadline
-            time.sleep(0.005)
-
-
-@pytest.fixture
-def prefix() -> str:
-    return f"test.{secrets.token_hex(4)}"
-
-
-@pytest.fixture
-def bus(rabbitmq: PrivateRabbit, prefix: str) -> Iterator[RabbitBus]:
-    """On the broker of the session, which is not killed."""
-    with opened(rabbitmq.url, prefix=prefix) as bus:
-        yield bus
-
-
-class opened:
-    """A bus that is ready, and closed in the end."""
-
-    def __init__(self, *urls: str, prefix: str = "scitq") -> None:
-        self.bus = RabbitBus(urls, prefix=prefix)
-
-    def __enter__(self) -> RabbitBus:
-        if not self.bus.until_ready(SOON_S):
-            self.bus.close()
-            raise AssertionError(self.bus.trouble)
-        return self.bus
-
-    def __exit__(self, *_: object) -> None:
-        self.bus.close()
-
-
-class Traffic:
-    """Sends numbers and takes them, in threads of their own, until it is told to stop."""
-
-    def __init__(self, bus: RabbitBus) -> None:
-        self._bus = bus
-        self._consumer = bus.consume("reports", "commands")
-        self._stop = threading.Event()
-        self.sent = 0
-        self.seen: set[bytes] = set()
-        self.times = 0
-        self.failure: BaseException | None = None
-        self._threads = [threading.Thread(target=self._guard, args=(do,)) for do in (self._send, self._take)]
-        for thread in self._threads:
-            thread.start()
-
-    def __enter__(self) -> Traffic:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._consumer.close()
-        for thread in self._threads:
-            thread.join(SOON_S)
-
-    def go_on_for(self, messages: int) -> None:
-        """Until so many more have arrived."""
-        goal = len(self.seen) + messages
-        wait_for(lambda: self.failure or len(self.seen) >= goal, f"{messages} more messages")
-        assert self.failure is None
-
-    def end(self) -> None:
-        """Nothing more is sent; and all that was accepted is there."""
-        self._stop.set()
-        self._threads[0].join(SOON_S)
-        expected = {b"%d" % number for number in range(self.sent)}
-        wait_for(lambda: self.seen >= expected, "all that was accepted")
-        assert self.seen == expected
-
-    def _guard(self, do: Callable[[], None]) -> None:
-        try:
-            do()
-        except BaseException as failure:
-            self.failure = failure
-            raise
-
-    def _send(self) -> None:
-        while not self._stop.wait(0.0005):
-            body = b"%d" % self.sent
-            try:
-                self._bus.send("reports" if self.sent % 3 else "commands", body)
-            except BusUnavailable:
-                continue
-            self.sent += 1
-
-    def _take(self) -> None:
-        while not self._consumer.closed:
-            found = self._consumer.take(100, 1.0)
-            self.seen.update(one.message.body for one in found)
-            self.times += len(found)
-            self._consumer.done(one.token for one in found)
-
-
-def said(caplog: pytest.LogCaptureFixture) -> list[str]:
-    """What the bus has logged; there is never a traceback among it."""
-    records = [record for record in caplog.records if record.name.startswith(("scitq.bus", "pika"))]
-    assert not [record for record in records if record.exc_info]
-    return [record.getMessage() for record in records if record.levelno >= logging.INFO]
-
-
-AWAY, BACK = "the broker is away; trying again", "the broker is back"
 
 
 def test_a_killed_broker_loses_nothing_that_was_accepted(
@@ -154,10 +33,10 @@ def test_a_killed_broker_loses_nothing_that_was_accepted(
             for _ in range(KILLS):
                 traffic.go_on_for(AMONG)
                 doomed_rabbitmq.kill()
-                wait_for(lambda: bus.trouble, "the bus notices")
+                eventually(lambda: bus.trouble, "the bus notices")
                 doomed_rabbitmq.start()
                 traffic.go_on_for(AMONG)
-                wait_for(lambda: bus.trouble is None, "both connections are back")
+                eventually(lambda: bus.trouble is None, "both connections are back")
             traffic.end()
         bus.publish("events", b"after")
         bus.post("worker.7.abc", b"after")
@@ -176,7 +55,7 @@ def test_a_broker_that_was_wiped_clean_has_everything_again(
             (taken,) = consumer.take(9, SOON_S)
             caplog.set_level(logging.INFO, "scitq.bus")
             doomed_rabbitmq.wipe()
-            wait_for(lambda: bus.trouble is None, "both connections are back")
+            eventually(lambda: bus.trouble is None, "both connections are back")
             consumer.done([taken.token])  # of a delivery that no broker knows any more
             until_accepted(lambda: bus.send("output", b"after"))
             assert [one.message.body for one in consumer.take(9, SOON_S)] == [b"after"]
@@ -194,7 +73,7 @@ def test_a_bus_that_is_there_before_its_broker_waits_for_it(
     caplog.set_level(logging.INFO, "scitq.bus")
     bus = RabbitBus([doomed_rabbitmq.url])
     try:
-        wait_for(lambda: bus.trouble == "connection refused", "it is known why")
+        eventually(lambda: bus.trouble == "connection refused", "it is known why")
         with pytest.raises(BusUnavailable, match="refused"):
             bus.send("reports", b"x")
         bus.publish("events", b"for nobody")
@@ -235,7 +114,7 @@ def test_a_broker_that_answers_no_more_is_left_and_what_it_was_sent_arrives_when
         traffic.go_on_for(AMONG)
         os.kill(doomed_rabbitmq.pid, signal.SIGSTOP)
         try:
-            wait_for(lambda: bus.trouble == "it does not answer any more", "the bus notices")
+            eventually(lambda: bus.trouble == "it does not answer any more", "the bus notices")
         finally:
             os.kill(doomed_rabbitmq.pid, signal.SIGCONT)
         traffic.go_on_for(AMONG)
@@ -252,9 +131,9 @@ def test_connections_that_the_broker_closes_are_made_anew_and_their_deliveries_c
         bus.send("commands", b"2")
         (first,) = consumer.take(1, SOON_S)
         rabbitmq.ctl("close_all_connections", "a test wants it")
-        wait_for(lambda: BACK in said(caplog), "both connections are back")
+        eventually(lambda: BACK in said(caplog), "both connections are back")
         consumer.done([first.token])  # void: it belongs to its queue again
-        wait_for(lambda: consumer.waiting == 2, "both come again")
+        eventually(lambda: consumer.waiting == 2, "both come again")
         again = consumer.take(9, SOON_S)
         assert [one.message.body for one in again] == [b"1", b"2"]
         consumer.done(one.token for one in again)
@@ -289,10 +168,10 @@ def test_a_broker_without_room_refuses_in_words_and_takes_again_afterwards(
     with bus.consume("reports") as consumer:
         try:
             rabbitmq.ctl(set_, *tight)
-            wait_for(refused, "the bus says that nothing goes")
+            eventually(refused, "the bus says that nothing goes")
         finally:
             rabbitmq.ctl(set_, *normal)
-        wait_for(lambda: bus.trouble is None, "it goes again")
+        eventually(lambda: bus.trouble is None, "it goes again")
         until_accepted(lambda: bus.send("reports", b"last"))
         seen: set[bytes] = set()
 
@@ -300,7 +179,7 @@ def test_a_broker_without_room_refuses_in_words_and_takes_again_afterwards(
             seen.update(one.message.body for one in consumer.take(99, 0.1))
             return b"last" in seen
 
-        wait_for(seen_last, "the last")
+        eventually(seen_last, "the last")
         assert seen == {b"%d" % number for number in range(accepted)} | {b"last"}
     assert said(caplog) == [AWAY, BACK]
 
@@ -323,14 +202,14 @@ def test_what_somebody_deletes_on_the_broker_is_declared_again(
             for exchange in (names.posts, names.channels, names.inbound):
                 channel.exchange_delete(exchange)
         until_accepted(lambda: bus.send("reports", b"into no exchange"))
-        wait_for(lambda: consumer.waiting, "it arrives all the same")
+        eventually(lambda: consumer.waiting, "it arrives all the same")
 
         def posted() -> bool:
             bus.post(box.address, b"again")
             bus.publish("views", b"again")
             return bool(box.take(9, 0.1) and views.take(9, 0.1))
 
-        wait_for(posted, "what is bound is bound again")
+        eventually(posted, "what is bound is bound again")
 
 
 def test_a_queue_of_another_kind_under_our_name_is_said_in_one_sentence_and_healed_by_its_deletion(
@@ -343,7 +222,7 @@ def test_a_queue_of_another_kind_under_our_name_is_said_in_one_sentence_and_heal
         caplog.set_level(logging.INFO, "scitq.bus")
         bus = RabbitBus([rabbitmq.url], prefix=prefix)
         try:
-            wait_for(lambda: "of another kind" in (bus.trouble or ""), "it is known what is wrong")
+            eventually(lambda: "of another kind" in (bus.trouble or ""), "it is known what is wrong")
             with pytest.raises(BusUnavailable, match=name):
                 bus.send("commands", b"x")
             channel.queue_delete(name)
@@ -387,7 +266,7 @@ def test_a_queue_that_is_full_refuses_more_and_what_was_accepted_arrives(
             accepted += 1
             return False
 
-        wait_for(refused, "the queue is full")
+        eventually(refused, "the queue is full")
         bus.send("reports", b"x")  # another queue has room of its own
         with bus.consume("output") as consumer:
             seen: set[int] = set()
@@ -398,10 +277,10 @@ def test_a_queue_that_is_full_refuses_more_and_what_was_accepted_arrives(
                     consumer.done([one.token])
                 return seen == set(range(accepted))
 
-            wait_for(all_seen, "all that was accepted")
+            eventually(all_seen, "all that was accepted")
             until_accepted(lambda: bus.send("output", b"%d " % accepted))
             accepted += 1
-            wait_for(all_seen, "it takes again")
+            eventually(all_seen, "it takes again")
 
 
 def test_a_channel_that_the_broker_closes_is_opened_again_and_its_deliveries_come_again(bus: RabbitBus) -> None:
@@ -422,122 +301,3 @@ def test_a_channel_that_the_broker_closes_is_opened_again_and_its_deliveries_com
         bus.send("reports", b"2")
         assert [one.message.body for one in consumer.take(9, SOON_S)] == [b"2"]
     assert bus.trouble is None
-
-
-def test_the_consumer_of_the_highest_priority_gets_what_comes(rabbitmq: PrivateRabbit, prefix: str) -> None:
-    name = Names(prefix).queue("commands")
-    with (
-        opened(rabbitmq.url, prefix=prefix) as frozen,
-        opened(rabbitmq.url, prefix=prefix) as bus,
-        frozen.consume("commands", priority=1) as deposed,
-        bus.consume("commands", priority=2) as leader,
-    ):
-        wait_for(lambda: rabbitmq.ctl("list_consumers", "queue_name").split().count(name) == 2, "both subscribe")
-        for number in range(20):
-            bus.send("commands", b"%d" % number)
-        found: list[bytes] = []
-        while len(found) < 20:
-            taken = leader.take(99, SOON_S)
-            assert taken
-            found += [one.message.body for one in taken]
-            leader.done(one.token for one in taken)
-        assert deposed.take(1, 0.0) == []
-
-
-def test_what_was_parked_is_kept_with_the_reason(rabbitmq: PrivateRabbit, bus: RabbitBus, prefix: str) -> None:
-    bus.send("commands", b"nonsense", {"actor": "ada"})
-    with bus.consume("commands") as consumer:
-        consumer.park(consumer.take(1, SOON_S)[0].token, "it is no JSON")
-    with pika.BlockingConnection(pika.URLParameters(rabbitmq.url)) as connection:
-        found = next(connection.channel().consume(Names(prefix).parked, inactivity_timeout=SOON_S))
-        _, properties, body = found
-        assert body == b"nonsense" and properties is not None
-        headers = dict(properties.headers or {})
-        assert str(headers.pop("parked-at")).isdecimal()
-        assert headers == {"actor": "ada", "parked-from": "commands", "parked-reason": "it is no JSON"}
-
-
-def test_what_comes_too_often_is_parked_by_the_broker(
-    rabbitmq: PrivateRabbit, bus: RabbitBus, prefix: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    names = Names(prefix)
-    bus.send("commands", b"poison")
-    assert bus.flush(SOON_S)
-    with pika.BlockingConnection(pika.URLParameters(rabbitmq.url)) as connection:
-        channel = connection.channel()
-        times = 0
-        for method, _, _ in channel.consume(names.queue("commands"), inactivity_timeout=2.0):
-            if method is None:
-                break
-            times += 1
-            channel.basic_nack(method.delivery_tag or 0)
-        channel.cancel()
-        assert times == 1_001
-        _, properties, body = next(channel.consume(names.parked, inactivity_timeout=SOON_S))
-        assert body == b"poison" and properties is not None
-        (death,) = cast("list[dict[str, object]]", (properties.headers or {})["x-death"])
-        assert (death["reason"], death["queue"]) == ("delivery_limit", names.queue("commands"))
-
-
-def test_a_mistake_in_a_thread_of_the_bus_is_said_and_costs_one_connection(
-    bus: RabbitBus, caplog: pytest.LogCaptureFixture
-) -> None:
-    def mistake() -> None:
-        raise ZeroDivisionError("a mistake of ours")
-
-    caplog.set_level(logging.INFO, "scitq.bus")
-    for link in (bus._out, bus._in):
-        link.call(mistake)
-    wait_for(lambda: BACK in caplog.messages, "both connections are back")
-    with bus.consume("reports") as consumer:
-        bus.send("reports", b"x")
-        assert [one.message.body for one in consumer.take(1, SOON_S)] == [b"x"]
-    assert caplog.messages.count("the bus has stumbled") == 2
-
-
-def test_a_wrong_password_is_said_in_words_without_the_password(
-    rabbitmq: PrivateRabbit, caplog: pytest.LogCaptureFixture
-) -> None:
-    bus = RabbitBus([rabbitmq.url.replace(":guest@", ":secret-word@")])
-    try:
-        wait_for(lambda: "password of the user 'guest'" in (bus.trouble or ""), "it is known why")
-    finally:
-        bus.close()
-    assert said(caplog) == ["the broker refuses us; trying again"]
-    assert "secret-word" not in caplog.text
-
-
-def test_of_several_addresses_one_that_answers_is_found(rabbitmq: PrivateRabbit, prefix: str) -> None:
-    dead = "amqp://guest:guest@127.0.0.1:1/"
-    with opened(dead, dead, rabbitmq.url, dead, prefix=prefix) as bus, bus.consume("reports") as consumer:
-        bus.send("reports", b"x")
-        assert [one.message.body for one in consumer.take(1, SOON_S)] == [b"x"]
-
-
-def test_servers_with_different_prefixes_share_a_broker(rabbitmq: PrivateRabbit, bus: RabbitBus) -> None:
-    with (
-        opened(rabbitmq.url, prefix=f"test.{secrets.token_hex(4)}") as other,
-        bus.consume("reports") as ours,
-        other.consume("reports") as theirs,
-        other.follow("events") as events,
-    ):
-        bus.publish("events", b"ours")
-        bus.send("reports", b"ours")
-        other.send("reports", b"theirs")
-        assert [one.message.body for one in ours.take(9, SOON_S)] == [b"ours"]
-        assert [one.message.body for one in theirs.take(9, SOON_S)] == [b"theirs"]
-        assert events.take(1, 0.0) == []
-
-
-def test_what_two_processes_post_and_publish_reaches_both(rabbitmq: PrivateRabbit, bus: RabbitBus, prefix: str) -> None:
-    with opened(rabbitmq.url, prefix=prefix) as other, other.follow("events") as events, other.mailbox() as box:
-        box.bind("worker.7.abc")
-        other.send("reports", b"I am bound", {"reply_to": box.address})
-        with bus.consume("reports") as consumer:
-            (found,) = consumer.take(1, SOON_S)
-            bus.post(found.message.headers["reply_to"], b"welcome")
-            bus.post("worker.7.abc", b"assigned")
-            bus.publish("events", b"told")
-        wait_for(lambda: box.waiting == 2, "both posts")
-        assert [message.body for message in box.take(9, SOON_S)] == [b"welcome", b"assigned"]
-        assert [message.body for message in events.take(9, SOON_S)] == [b"told"]

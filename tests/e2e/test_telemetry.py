@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -9,6 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from scitq.cli.live import lines, spark
+from scitq.store.curves import read_curve
+from scitq.store.output import open_output
+from scitq.store.urls import store_urls
 from tests.services.scitq import embedded
 from tests.services.waiting import eventually
 from tests.services.web_files import WebFiles
@@ -64,7 +68,9 @@ def test_what_happens_at_the_moment_is_shown_to_whoever_looks_and_kept_when_it_i
         assert client.wait([fetching], timeout=60) == {fetching: "succeeded"}
         flag.touch()
         assert client.wait([running], timeout=60) == {running: "succeeded"}
-        eventually(lambda: _longer(client.execution_live(execution), 6), "its curve is kept")
+        kept = open_output(store_urls(str(system.machine.data)).output)
+        with contextlib.closing(kept):
+            eventually(lambda: len(read_curve(kept, execution["execution_id"])) >= 6, "its curve is kept")
 
         (busy,) = eventually(lambda: [one for one in client.workers() if one["stats"]], "the machine is told")
         stats = json.loads(busy["stats"])
