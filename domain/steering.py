@@ -215,8 +215,7 @@ def decide(task: Task, command: SteeringCommand) -> list[SteeringEvent | Executi
                 raise Rejected(f"task {task.id} has already {task.stage}: only a task that has not ended can be paused")
             if task.paused:
                 return []
-            back = _cancelled(task, "task paused") if task.stage in ("assigned", "accepted") else []
-            return [*back, TaskPaused(task.id)]
+            return [TaskPaused(task.id)]
         case ResumeTask():
             if task.ended:
                 raise Rejected(f"task {task.id} has already {task.stage}: relaunch it to run it again")
@@ -237,6 +236,11 @@ def _is_fresh(task: Task) -> bool:
     return task.stage == "waiting" or anew
 
 
+def _is_held_back(task: Task) -> bool:
+    """It was paused before it began, for all we know: it can change, and does not go on at its worker as it was."""
+    return task.paused and task.stage in ("assigned", "accepted")
+
+
 def _cancelled(task: Task, reason: str) -> list[SteeringEvent | ExecutionCancelled]:
     """A live execution ends first."""
     return [ExecutionCancelled(task.id, task.execution, reason)] if task.live else []
@@ -253,11 +257,13 @@ def _edit(task: Task, command: EditTask) -> list[SteeringEvent | ExecutionCancel
     unknown = sorted(set(changes) - EDITABLE)
     if unknown:
         raise Rejected(f"a task has no property {unknown[0]!r} that can be edited")
-    if task.live and RUN_FIELDS & set(changes) and not command.relaunch:
+    changes_run = bool(RUN_FIELDS & set(changes))
+    if task.live and changes_run and not command.relaunch and not _is_held_back(task):
         raise Rejected(
             f"task {task.id} is {task.status}: what it runs cannot change under it; relaunch it with the change"
         )
-    events = _cancelled(task, "task relaunched") if command.relaunch else []
+    reason = "task relaunched" if command.relaunch else "task changed" if changes_run else None
+    events = _cancelled(task, reason) if reason else []
     if set(changes) - HOT_FIELDS or any(getattr(task, name) != value for name, value in changes.items()):
         events.append(TaskEdited(task.id, dict(changes)))
     if command.relaunch and not _is_fresh(task):
@@ -266,7 +272,7 @@ def _edit(task: Task, command: EditTask) -> list[SteeringEvent | ExecutionCancel
 
 
 def _change_requirements(task: Task, command: ChangeRequirements) -> list[SteeringEvent | ExecutionCancelled]:
-    if task.live or task.ended:
+    if (task.live and not _is_held_back(task)) or task.ended:
         raise Rejected(f"task {task.id} is {task.status}: requirements can change only before a task is assigned")
     if task.id in command.requires:
         raise Rejected(f"task {task.id} cannot require itself")
@@ -274,4 +280,5 @@ def _change_requirements(task: Task, command: ChangeRequirements) -> list[Steeri
     if standing == (task.requires, task.waits_for, set(task.blocked_by)):
         return []
     changed = TaskRequirementsChanged(task.id, command.requires, command.waits_for)
-    return [changed, *(TaskBlocked(task.id, other, "failed") for other in command.failed)]
+    blocked = (TaskBlocked(task.id, other, "failed") for other in command.failed)
+    return [*_cancelled(task, "task changed"), changed, *blocked]

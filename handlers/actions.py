@@ -1,4 +1,4 @@
-"""What a reactor answers: commands, each with the object it is for."""
+"""What a reactor answers: commands, each with the object it is for, and questions to workers."""
 
 from __future__ import annotations
 
@@ -24,4 +24,11 @@ class OnWorker(NamedTuple):
     command: WorkerCommand
 
 
-Action = OnTask | OnExecution | OnWorker
+class AskBack(NamedTuple):
+    """Nothing becomes true by it: the worker answers."""
+
+    execution: int
+    reason: str
+
+
+Action = OnTask | OnExecution | OnWorker | AskBack

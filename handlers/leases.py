@@ -5,21 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
-from scitq.domain.batch import BatchStopped
 from scitq.domain.execution import CancelExecution, Execution, LoseExecution, RecoverExecution, Step
-from scitq.domain.messages import Assign, Cancel, HeldStatus, SendOutputs, Signal, ToAgent
+from scitq.domain.messages import Assign, Cancel, GiveBack, HeldStatus, SendOutputs, Signal, ToAgent
 from scitq.domain.state import State
-from scitq.domain.steering import TaskEdited
 from scitq.domain.worker import (
     NoteSilence,
     Worker,
     WorkerDeleted,
-    WorkerEdited,
     WorkerLost,
-    WorkerPaused,
     WorkerReincarnated,
 )
 from scitq.handlers.actions import Action, OnExecution, OnWorker
+from scitq.handlers.asking_back import misplaced
 from scitq.handlers.contacts import Contacts
 
 OFFLINE_AFTER_S: Final = 30
@@ -50,9 +47,9 @@ def watch(state: State, contacts: Contacts, at: int) -> Iterator[OnWorker]:
             yield OnWorker(worker.id, NoteSilence(lost=False))
 
 
-def compare(state: State, worker: Worker, held: Mapping[int, HeldStatus]) -> tuple[list[OnExecution], list[ToAgent]]:
+def compare(state: State, worker: Worker, held: Mapping[int, HeldStatus]) -> tuple[list[Action], list[ToAgent]]:
     """Bring what an agent holds and what the log says it holds together: what to decide, and what to tell the agent."""
-    actions: list[OnExecution] = []
+    actions: list[Action] = []
     messages: list[ToAgent] = []
     for id, status in held.items():
         execution = state.executions.get(id)
@@ -66,7 +63,13 @@ def compare(state: State, worker: Worker, held: Mapping[int, HeldStatus]) -> tup
             actions.append(OnExecution(id, RecoverExecution(_STEP[status])))
         else:
             messages.append(Cancel(id))
-    messages.extend(Assign(id, task) for id, task in state.active.get(worker.id, {}).items() if id not in held)
+    active = state.active.get(worker.id, {})
+    messages.extend(Assign(id, task) for id, task in active.items() if id not in held)
+    for wanted in misplaced(state, active):
+        if wanted.execution in held:
+            actions.append(wanted)
+        else:  # in one breath with its offer, which it may have missed: so it never begins
+            messages.append(GiveBack(wanted.execution, wanted.reason))
     return actions, messages
 
 
@@ -93,40 +96,6 @@ def on_worker_deleted(event: WorkerDeleted, state: State) -> Iterable[Action]:
     return _lose_all(state, event.worker, "the worker was deleted")
 
 
-def on_worker_paused(event: WorkerPaused, state: State) -> Iterable[Action]:
-    return _take_back(state, state.active.get(event.worker, {}), "worker paused")
-
-
-def on_batch_stopped(event: BatchStopped, state: State) -> Iterable[Action]:
-    in_batch = [
-        id for held in state.active.values() for id, task in held.items() if state.tasks[task].batch == event.batch
-    ]
-    return _take_back(state, in_batch, "batch stopped")
-
-
-def on_task_edited(event: TaskEdited, state: State) -> Iterable[Action]:
-    """Moved to a batch that is stopped, or that its worker does not serve: what has not started is taken back."""
-    task = state.tasks.get(event.task)
-    if task is None or not task.live:
-        return []
-    worker = state.workers.get(state.executions[task.execution].worker)
-    if state.batch(task.batch).stopped or worker is None or task.batch not in worker.batches:
-        return _take_back(state, [task.execution], "task moved to another batch")
-    return []
-
-
-def on_worker_edited(event: WorkerEdited, state: State) -> Iterable[Action]:
-    """What has not started is taken back from a worker that no longer serves its batch, or has no room for it."""
-    worker = state.workers[event.worker]
-    held = state.active.get(event.worker, {})
-    strays = [id for id, task in held.items() if state.tasks[task].batch not in worker.batches]
-    back = _take_back(state, strays, "worker serves other batches now")
-    room = worker.concurrency + worker.prefetch if worker.concurrency else 0
-    excess = state.load(worker) - len(back) - room
-    rest = [id for id in reversed(held) if id not in strays]
-    return [*back, *_take_back(state, rest, "worker has less room now")[: max(excess, 0)]]
-
-
 def all_taken_back(state: State, worker: int, reason: str) -> list[OnExecution]:
     """Also what runs, for those who know that it does not."""
     return [OnExecution(id, CancelExecution(reason)) for id in list(state.active.get(worker, {}))]
@@ -140,8 +109,3 @@ def _loss(state: State, task: int, reason: str) -> LoseExecution:
     if state.tasks[task].losses + 1 < MOST_LOSSES:
         return LoseExecution(reason)
     return LoseExecution(f"its worker was lost {MOST_LOSSES} times; at last: {reason}", for_good=True)
-
-
-def _take_back(state: State, executions: Iterable[int], reason: str) -> list[Action]:
-    """Give back to the queue what has not started."""
-    return [OnExecution(id, CancelExecution(reason)) for id in list(executions) if state.executions[id].waits]

@@ -20,22 +20,23 @@ from scitq.domain.state import Savepoint, State
 from scitq.domain.task import Task
 from scitq.domain.wire import Event, Recorded, encode
 from scitq.errors import Rejected
-from scitq.handlers import leases, rebalance, requirements, retry, timeouts
-from scitq.handlers.actions import Action, OnExecution, OnTask
+from scitq.handlers import asking_back, leases, requirements, retry, timeouts
+from scitq.handlers.actions import Action, AskBack, OnExecution, OnTask
 from scitq.handlers.assign import assign
 from scitq.handlers.contacts import Contacts
 
 REACTORS: Final[dict[type[Any], tuple[Callable[[Any, State], Iterable[Action]], ...]]] = {
     executions.ExecutionFailed: (retry.on_execution_failed, requirements.on_execution_failed),
     tasks.TaskDeleted: (requirements.on_task_deleted,),
-    tasks.TaskEdited: (leases.on_task_edited,),
+    tasks.TaskEdited: (asking_back.on_task_changed,),
+    tasks.TaskPaused: (asking_back.on_task_changed,),
     tasks.TaskRelaunched: (requirements.on_task_relaunched,),
     workers.WorkerLost: (leases.on_worker_lost,),
     workers.WorkerReincarnated: (leases.on_worker_reincarnated,),
     workers.WorkerDeleted: (leases.on_worker_deleted,),
-    workers.WorkerPaused: (leases.on_worker_paused,),
-    workers.WorkerEdited: (leases.on_worker_edited,),
-    batches.BatchStopped: (leases.on_batch_stopped,),
+    workers.WorkerPaused: (asking_back.on_worker_changed,),
+    workers.WorkerEdited: (asking_back.on_worker_changed,),
+    batches.BatchStopped: (asking_back.on_batch_stopped,),
 }
 
 
@@ -119,6 +120,9 @@ class Overlay:
         """Decide one command and record what becomes true; the number of events. Rejected, when it cannot be."""
         state = self.state
         events: Sequence[Event]
+        if isinstance(action, AskBack):
+            self._ask_back(action)
+            return 0
         if isinstance(action, OnTask):
             task = self.task(action.task)
             if task is None and not isinstance(action.command, tasks.CreateTask):
@@ -237,6 +241,8 @@ class Overlay:
                 self.say(event.worker, Assign(event.execution, event.task))
             case executions.ExecutionCancelled():
                 self._tell_holder(event.execution, Cancel(event.execution))
+            case executions.ExecutionStarted() if self.state.tasks[event.task].paused:
+                self._tell_holder(event.execution, Signal(event.execution, "pause"))
             case executions.ExecutionExited():
                 self._tell_holder(event.execution, SendOutputs(event.execution))
             case executions.ExecutionFailed() if self._mark is None:  # decided here: the agent does not know
@@ -264,6 +270,10 @@ class Overlay:
         known = self.state.executions.get(execution)
         if known is not None and known.live:
             self.say(known.worker, message)
+
+    def _ask_back(self, wanted: AskBack) -> None:
+        if self.contacts.asks_for(wanted.execution, self.at.steady):
+            self._tell_holder(wanted.execution, GiveBack(wanted.execution, wanted.reason))
 
     def _may_hold_ahead(self, worker: int) -> int:
         return self.contacts.may_hold_ahead(worker, self.at.steady)
@@ -297,9 +307,8 @@ class Overlay:
             self.guarded("requirements.release", tasks.stream(ready.task), self.do, ready)
         changed = set(self.state.dirty)
         stuck = self._assign()
-        for wanted in rebalance.to_ask_for(self.state, changed, self._is_quick):
-            if self.contacts.asks_for(wanted.id, self.at.steady):
-                self.say(wanted.worker, GiveBack(wanted.id, rebalance.REASON))
+        for wanted in asking_back.for_free_slots(self.state, changed, self._is_quick):
+            self._ask_back(wanted)
         self.state.dirty.clear()
         for task in stuck:
             self.state.requeue(task)

@@ -1,6 +1,6 @@
 """One PUT about a task may ask for several things: they are planned, checked, and sent as commands one after the other.
 
-    paused       first, so that what is given back can change; then what it requires, then its properties
+    paused       first, so that what has not begun can change; then what it requires, then its properties
     pending      last: a task that ended is relaunched (in one command with its new properties), a paused one resumed,
                  a waiting one released; one that is on its way already is left alone
 
@@ -91,11 +91,11 @@ def _check(
         raise conflict(f"task {task.id} was {task.stage}")
     if status == "paused" and task.stage in ENDED:
         raise conflict(f"task {task.id} has already {task.stage}: only a task that has not ended can be paused")
-    given_back = status == "paused" and task.stage in ("assigned", "accepted")
+    held_back = (status == "paused" or task.paused) and task.stage in ("assigned", "accepted")
     relaunched = status == "pending" and task.stage in LIVE
-    if required is not None and (task.stage in (*LIVE, *ENDED)) and not given_back:
+    if required is not None and (task.stage in (*LIVE, *ENDED)) and not held_back:
         raise conflict(f"task {task.id} is {task.status}: requirements can change only before a task is assigned")
-    if RUN_FIELDS & set(wanted) and task.stage in LIVE and not given_back and not relaunched:
+    if RUN_FIELDS & set(wanted) and task.stage in LIVE and not held_back and not relaunched:
         raise conflict(
             f"task {task.id} is {task.status}: what it runs cannot change under it; set it to pending with the change"
         )

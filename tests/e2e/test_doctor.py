@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import sys
+from glob import glob
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +85,9 @@ def test_ctrl_c_leaves_nothing(tmp_path: Path) -> None:
 def test_who_is_killed_leaves_no_process(tmp_path: Path) -> None:
     with embedded(tmp_path) as system, socket.create_server(("127.0.0.1", 0)) as server:
         process = system.machine.start("worker", "doctor", f"127.0.0.1:{server.getsockname()[1]}")
-        eventually(lambda: list(tmp_path.rglob(".scitq-doctor-*/shim/runs")), "it starts a command")
+        system.adopt(process)
+        runs = f"{tmp_path}/**/.scitq-doctor-*/shim/runs"  # unlike rglob, glob passes over what goes while it looks
+        eventually(lambda: glob(runs, recursive=True), "it starts a command")
         process.kill()
         assert eventually(lambda: not living_in(tmp_path), "the shim ends as well")
 

@@ -15,7 +15,7 @@ from scitq.domain import worker as workers
 from scitq.domain.envelope import read_header
 from scitq.domain.state import State
 from scitq.errors import Corrupt
-from scitq.handlers.rebalance import REASON
+from scitq.handlers.asking_back import REASONS
 from scitq.handlers.rests import FIRST_REST_S
 from scitq.store.chain import verify
 from tests.simulation.kernel import SECOND
@@ -94,7 +94,7 @@ def no_result_is_thrown_away(run: Run) -> Finding:
         if event.execution in run.world.codes:
             code = run.world.codes[event.execution]
             yield f"event {recorded.position}: execution {event.execution} had ended with {code}"
-        elif event.reason == REASON and run.world.starts.get(event.execution):
+        elif event.reason in REASONS and run.world.starts.get(event.execution):
             yield f"event {recorded.position}: execution {event.execution} was given back, and begun as well"
 
 

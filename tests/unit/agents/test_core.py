@@ -255,6 +255,13 @@ def test_what_waits_is_given_back_when_it_is_asked_for(machine: Machine) -> None
     assert sent(agent) == (Started(1, 1001), Refused(2, "elsewhere is room"), Succeeded(1))
 
 
+def test_what_is_offered_and_asked_back_in_one_breath_never_begins(machine: Machine) -> None:
+    agent = welcomed(machine)
+    tell(agent, Assign(1, 11), GiveBack(1, "its batch was stopped"))
+    agent.start_what_fits()
+    assert machine.did == [] and sent(agent) == (Refused(1, "its batch was stopped"),)
+
+
 @pytest.mark.parametrize("knows_pids", [True, False], ids=["has begun", "is about to begin"])
 def test_what_begins_in_the_moment_it_is_asked_for_is_kept(machine: Machine, knows_pids: bool) -> None:
     machine.knows_pids = knows_pids

@@ -188,11 +188,23 @@ def test_a_failed_task_without_retries_is_over() -> None:
 
 
 @pytest.mark.parametrize("stage", ["assigned", "accepted"])
-def test_pausing_takes_back_what_has_not_started(stage: str) -> None:
-    TASK.given(*STAGES[stage]).when(PauseTask()).then(ExecutionCancelled(1, 5, "task paused"), TaskPaused(1))
+@pytest.mark.parametrize(
+    ("command", "change"),
+    [
+        (EditTask({"command": "other"}), TaskEdited(1, {"command": "other"})),
+        (ChangeRequirements((7,), (7,)), TaskRequirementsChanged(1, (7,), (7,))),
+    ],
+)
+def test_what_was_paused_before_it_began_can_change_and_is_taken_back_for_that(
+    stage: str, command: Any, change: Any
+) -> None:
+    held_back = TASK.given(*STAGES[stage], TaskPaused(1))
+    held_back.when(command).then(ExecutionCancelled(1, 5, "task changed"), change)
+    held_back.when(EditTask({"priority": 3})).then(TaskEdited(1, {"priority": 3}))
+    TASK.given(*STAGES["running"], TaskPaused(1)).when(command).refused("task 1 is paused: ")
 
 
-@pytest.mark.parametrize("stage", ["waiting", "pending", "running"])
+@pytest.mark.parametrize("stage", ["waiting", "pending", "assigned", "accepted", "running"])
 def test_pausing_holds_a_task_where_it_stands(stage: str) -> None:
     story = TASK.given(*STAGES[stage]).when(PauseTask()).then(TaskPaused(1))
     assert story.state is not None and (story.state.status, story.state.stage) == ("paused", stage)

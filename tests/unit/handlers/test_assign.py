@@ -137,25 +137,6 @@ def test_raised_concurrency_is_used_at_once(server: Server) -> None:
     assert len(given_out(server)) == 3
 
 
-def test_lowered_concurrency_takes_back_what_has_not_started_newest_first(server: Server) -> None:
-    worker = server.hello(concurrency=3)
-    submit_many(server, 4)
-    server.report(worker, ex.Started(2))
-    lowered = server.steer_worker(worker, workers.EditWorker({"concurrency": 1}))
-    assert [type(event) for event in lowered] == [workers.WorkerEdited, ex.ExecutionCancelled, ex.ExecutionCancelled]
-    assert [event.execution for event in lowered if isinstance(event, ex.ExecutionCancelled)] == [3, 1]
-    server.report(worker, ex.Succeeded(2))
-    assert len(given_out(server)) == 4, "one slot is left, and taken again"
-
-
-def test_what_has_not_started_is_taken_back_from_a_worker_that_serves_other_batches_now(server: Server) -> None:
-    worker = server.hello(concurrency=2)
-    submit_many(server, 2)
-    server.report(worker, ex.Started(1))
-    moved = server.steer_worker(worker, workers.EditWorker({"batches": ["other"]}))
-    assert [event.execution for event in moved if isinstance(event, ex.ExecutionCancelled)] == [2]
-
-
 def test_batches_that_did_not_change_are_not_looked_at(server: Server) -> None:
     server.hello(concurrency=1)
     submit_many(server, 2)

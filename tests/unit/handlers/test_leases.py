@@ -10,7 +10,7 @@ from scitq.domain import execution as ex
 from scitq.domain.commands import TaskSpec
 from scitq.domain.messages import Assign, Cancel
 from scitq.domain.worker import EditWorker, NoteSilence, PauseWorker
-from scitq.handlers.actions import OnExecution, OnWorker
+from scitq.handlers.actions import Action, OnExecution, OnWorker
 from scitq.handlers.contacts import Contacts
 from scitq.handlers.leases import compare, watch
 from tests.unit.handlers.server import MINUTE, SECOND, Server
@@ -69,7 +69,7 @@ def test_the_watch_looks_once_a_second_however_often_it_is_called(server: Server
     assert len(list(watch(server.state, contacts, 31 * SECOND))) == 1
 
 
-def compared(server: Server, held: dict[int, Any]) -> tuple[list[OnExecution], list[Any]]:
+def compared(server: Server, held: dict[int, Any]) -> tuple[list[Action], list[Any]]:
     return compare(server.state, server.worker(1), held)
 
 
