@@ -8,7 +8,7 @@ from scitq.agents.core import Agent, Exit
 from scitq.agents.spool import Spool
 from scitq.domain.execution import Accepted, Delivered, Exited, Failed, Gone, Ready, Refused, Started, Succeeded
 from scitq.domain.messages import Assign, Cancel, Obey, SendOutputs, Settings, Welcome
-from tests.unit.agents.test_core import Machine, sent, tell
+from tests.unit.agents.machine import Machine, sent, tell
 
 
 class Mover:
@@ -37,11 +37,6 @@ class Mover:
 
     def drop(self, execution: int) -> None:
         self.did.append(f"drop {execution}")
-
-
-@pytest.fixture
-def machine() -> Machine:
-    return Machine()
 
 
 @pytest.fixture

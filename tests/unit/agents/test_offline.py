@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-import pytest
-
 from scitq.agents.core import Agent, Exit
 from scitq.domain.execution import Exited, Started, Succeeded
 from scitq.domain.messages import Applied, Assign, Settings, Welcome
-from tests.unit.agents.test_core import Machine, sent, tell, welcomed
+from tests.unit.agents.machine import Machine, sent, tell, welcomed
 
 HOUR_S, TICK_S = 3_600, 5
 GIVEN, LASTS_S = 20, 1_800
-
-
-@pytest.fixture
-def machine() -> Machine:
-    return Machine()
 
 
 def _pass(machine: Machine, agent: Agent, seconds: int, since: dict[int, int], now: int) -> int:
