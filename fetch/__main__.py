@@ -1,5 +1,5 @@
 """`python -m scitq.fetch` is the command `scitq-fetch`: its one door to the programs."""
 
-from scitq.cli.fetch import main
+from scitq.programs import fetch
 
-main()
+fetch()

@@ -1,5 +1,5 @@
 """`python -m scitq` is the command `scitq`, also where its scripts are not on the PATH."""
 
-from scitq.cli.main import main
+from scitq.programs import scitq
 
-main()
+scitq()
