@@ -76,7 +76,7 @@ class Log:
         """
         if self.is_full():
             return
-        known = dict(zip(_NAMES, self.sizes, strict=True))
+        known, room = dict(zip(_NAMES, self.sizes, strict=True)), self._most - sum(self.sizes)
         frames, path = Frames(), f"{prefix}/containers/{container}/logs"
         async with aclosing(pieces(socket, path, stdout=1, stderr=1, follow=int(follow))) as content:
             async for piece in content:
@@ -86,7 +86,8 @@ class Log:
                     known[stream] = max(known[stream] - len(data), 0)
                     if new:
                         await self._append(stream, new)
-                if self.is_full():
+                        room -= len(new)
+                if room <= 0:
                     return
 
     async def _append(self, stream: int, data: bytes) -> None:

@@ -95,7 +95,7 @@ class Worked:
 
     def traffic(self) -> Traffic:
         said = subprocess.run(["ss", "-tinpH"], capture_output=True, text=True, check=True).stdout
-        for head, details in re.findall(r"^(\S.*)\n\s+(.*)", said, re.M):
+        for head, details in re.findall(r"^(\S.*)\n[ \t]+(.*)", said, re.M):
             if f"pid={self.agent.pid}," in head and f":{self.system.port} " in head:
                 figures = {name: int(value) for name, value in re.findall(r"(\w+):(\d+)\b", details)}
                 segments = figures.get("segs_out", 0) + figures.get("segs_in", 0)
