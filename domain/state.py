@@ -408,15 +408,9 @@ class State:
     def batch(self, name: str) -> Batch:
         return self.batches.get(name) or Batch(name)
 
-    def may_return(self, execution: Execution, status: str) -> bool:
-        """Whether a lost execution, found again as `status`, may go on: nobody else has its task, and what has not
-        started yet could still start."""
-        task = self.tasks[execution.task]
-        if task.stage != "pending":
-            return False
-        worker = self.workers.get(execution.worker)
-        held_back = task.paused or self.batch(task.batch).stopped or (worker is not None and worker.paused)
-        return status in ("running", "uploading") or not held_back
+    def may_return(self, execution: Execution) -> bool:
+        """Whether a lost execution may go on when it is found again: nobody else has its task."""
+        return self.tasks[execution.task].stage == "pending"
 
     def dependants(self, task: int) -> list[int]:
         """The waiting tasks that require this one, oldest first."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 from scitq.domain.batch import BatchStopped
-from scitq.domain.execution import WAITING
+from scitq.domain.execution import WAITING, ExecutionRecovered
 from scitq.domain.state import State
 from scitq.domain.steering import TaskEdited, TaskPaused
 from scitq.domain.task import Task
@@ -60,6 +60,10 @@ def on_task_changed(event: TaskPaused | TaskEdited, state: State) -> Iterable[As
     """Perhaps it is in another batch now."""
     task = state.tasks.get(event.task)
     return misplaced(state, [task.execution] if task is not None and task.live else [])
+
+
+def on_execution_recovered(event: ExecutionRecovered, state: State) -> Iterable[AskBack]:
+    return misplaced(state, [event.execution])
 
 
 def for_free_slots(

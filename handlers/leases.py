@@ -59,7 +59,7 @@ def compare(state: State, worker: Worker, held: Mapping[int, HeldStatus]) -> tup
             messages.append(Cancel(id))
         elif execution.live:
             messages.extend(_hold_or_go_on(state, execution, status))
-        elif state.may_return(execution, _STEP[status]):
+        elif state.may_return(execution):
             actions.append(OnExecution(id, RecoverExecution(_STEP[status])))
         else:
             messages.append(Cancel(id))

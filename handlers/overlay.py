@@ -26,6 +26,7 @@ from scitq.handlers.assign import assign
 from scitq.handlers.contacts import Contacts
 
 REACTORS: Final[dict[type[Any], tuple[Callable[[Any, State], Iterable[Action]], ...]]] = {
+    executions.ExecutionRecovered: (asking_back.on_execution_recovered,),
     executions.ExecutionFailed: (retry.on_execution_failed, requirements.on_execution_failed),
     tasks.TaskDeleted: (requirements.on_task_deleted,),
     tasks.TaskEdited: (asking_back.on_task_changed,),
@@ -131,8 +132,7 @@ class Overlay:
             events = tasks.decide(task, action.command)
         elif isinstance(action, OnExecution):
             execution = state.executions.get(action.execution)
-            status = executions.status_told(action.command)
-            free = execution is not None and state.may_return(execution, status)
+            free = execution is not None and state.may_return(execution)
             events = executions.decide(execution, action.command, task_is_free=free)
         else:
             events = workers.decide(state.workers.get(action.worker), action.command)

@@ -13,6 +13,8 @@ from scitq.domain import worker as workers
 from scitq.domain.commands import (
     SignalExecutions,
     SteerBatch,
+    SteerTasks,
+    SteerWorkers,
     TaskSpec,
 )
 from scitq.domain.envelope import Mark
@@ -21,6 +23,7 @@ from scitq.domain.messages import (
     Applied,
     Assign,
     Cancel,
+    GiveBack,
     Goodbye,
     Heartbeat,
     Obey,
@@ -32,6 +35,7 @@ from scitq.domain.messages import (
     Welcome,
 )
 from scitq.domain.worker import Hello
+from scitq.handlers.asking_back import HELD, PAUSED, STOPPED
 from tests.unit.handlers.server import MINUTE, SECOND, Server, started
 
 # Workers that fall silent --------------------------------------------------------------------------------------
@@ -130,24 +134,26 @@ def test_an_attempt_that_a_lost_worker_gave_back_does_not_return_on_the_word_of_
 
 
 @pytest.mark.parametrize("held", ["pending", "accepted"])
-def test_what_has_not_started_does_not_return_into_a_stopped_batch(server: Server, held: Any) -> None:
+@pytest.mark.parametrize(
+    ("order", "reason"),
+    [
+        (SteerBatch("Default", batches.StopBatch()), STOPPED),
+        (SteerTasks((1,), tasks.PauseTask()), HELD),
+        (SteerWorkers((1,), workers.PauseWorker()), PAUSED),
+    ],
+)
+def test_what_returns_and_should_not_begin_any_more_is_asked_back(
+    server: Server, held: Any, order: Any, reason: str
+) -> None:
     worker = server.hello()
     (task,) = server.submit()
     server.passes(16 * MINUTE)
-    server.done(SteerBatch("Default", batches.StopBatch()))
-    assert server.beat(worker, {1: held}) == [workers.WorkerReturned(worker)]
-    assert Cancel(1) in server.said(worker)
-    assert server.status(task) == "pending"
-
-
-@pytest.mark.parametrize("held", ["pending", "accepted"])
-def test_what_has_not_started_does_not_return_to_a_task_that_was_paused_meanwhile(server: Server, held: Any) -> None:
-    worker = server.hello()
-    (task,) = server.submit()
-    server.passes(16 * MINUTE)
-    server.steer(task, tasks.PauseTask())
-    assert server.beat(worker, {1: held}) == [workers.WorkerReturned(worker)]
-    assert Cancel(1) in server.said(worker)
+    server.done(order)
+    assert server.beat(worker, {1: held}) == [
+        workers.WorkerReturned(worker),
+        ex.ExecutionRecovered(task, 1, held),
+    ]
+    assert server.said(worker)[0] == GiveBack(1, reason) and Cancel(1) not in server.said(worker)
 
 
 def test_a_running_attempt_that_returns_to_a_task_paused_meanwhile_is_held(server: Server) -> None:
