@@ -261,6 +261,9 @@ class Overlay:
                 worker = workers.evolve(self.state.workers[event.worker], event)
                 assert worker is not None
                 self.say(worker.id, settings_of(worker))
+            case workers.WorkerDeleted():  # others begin what it holds: it hears of it before its next heartbeat
+                for execution in self.state.active.get(event.worker, ()):
+                    self._tell_holder(execution, Cancel(execution))
             case workers.WorkerOrdered():
                 self.say(event.worker, Obey(self.state.workers[event.worker].version + 1, event.order))
             case _:

@@ -251,6 +251,7 @@ def test_a_deleted_worker_gives_its_work_back_and_is_a_stranger(server: Server) 
         workers.WorkerDeleted(1),
         ex.ExecutionLost(task, execution, "the worker was deleted"),
     ]
+    assert server.said(1) == [Cancel(execution)], "at once: somebody else begins it now"
     server.turn(beat)
     assert [to.message for to in server.outcome.messages] == [SayHello()]
     new = server.hello()
