@@ -13,7 +13,7 @@ from tests.services.scitq import embedded
 from tests.services.waiting import eventually
 
 TASKS = 400
-AT_LEAST_ORDERS = 20
+AT_LEAST_ORDERS, AT_MOST_ORDERS = 20, 5_000
 BATCHES = ("Default", "other")
 
 
@@ -71,6 +71,7 @@ def test_each_command_begins_once_whatever_is_done_to_tasks_workers_and_batches(
         while orders < AT_LEAST_ORDERS or len(list(effects.iterdir())) < TASKS * 0.8:
             steering.something()
             orders += 1
+            assert orders < AT_MOST_ORDERS, "commands begin between the orders"
             if orders % 4 == 0:  # or soon nobody would do anything
                 steering.go_on()
         steering.go_on()
