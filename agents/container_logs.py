@@ -74,9 +74,10 @@ class Log:
 
         Raises what `pieces` raises.
         """
-        if self.is_full():
+        known = dict(zip(_NAMES, self.sizes, strict=True))
+        room = self._most - sum(known.values())
+        if room <= 0:
             return
-        known, room = dict(zip(_NAMES, self.sizes, strict=True)), self._most - sum(self.sizes)
         frames, path = Frames(), f"{prefix}/containers/{container}/logs"
         async with aclosing(pieces(socket, path, stdout=1, stderr=1, follow=int(follow))) as content:
             async for piece in content:

@@ -262,7 +262,7 @@ class Agent:
         self.over.pop(execution, None)
 
     def _give_one_back(self, execution: int, reason: str) -> None:
-        """Somebody else has room for it now. What has begun, or is about to, stays: else two would run it."""
+        """It is not to wait here any more. What has begun, or is about to, stays: else two would run it."""
         waits = self.spool.held.get(execution) in WAITING
         if waits and execution not in self._starting and not self._shim.started(execution):
             self._stores.drop(execution)

@@ -162,7 +162,7 @@ class SignalExecution:
 ExecutionCommand = Report | CancelExecution | LoseExecution | TimeOutExecution | RecoverExecution | SignalExecution
 
 
-def status_told(command: ExecutionCommand) -> Step:
+def _status_told(command: ExecutionCommand) -> Step:
     """How far an attempt has come, going by what its worker says of it."""
     match command:
         case RecoverExecution():
@@ -228,6 +228,6 @@ def _return_of_the_lost(execution: Execution, command: ExecutionCommand) -> list
     """The worker speaks of an attempt that was given up, and nobody else has the task: what it did counts."""
     if not isinstance(command, Report | RecoverExecution) or isinstance(command, Gone):
         return []
-    status = status_told(command)
+    status = _status_told(command)
     back = ExecutionRecovered(execution.task, execution.id, status)
     return [back, *decide(_with(execution, status), command, task_is_free=False)]

@@ -19,6 +19,8 @@ RUN_FIELDS: Final = frozenset(
     {"command", "container", "container_options", "input", "output", "resource", "silence_timeout_s", "user"}
 )
 """What a worker is given: it cannot change under a live execution."""
+NOT_BEGUN: Final = frozenset({"assigned", "accepted"})
+"""A worker has it, and does not run it yet, for all we know."""
 HOT_FIELDS: Final = frozenset({"batch", "priority", "retry", "download_timeout_s", "run_timeout_s"})
 """What deciding needs, and so is kept in memory."""
 EDITABLE: Final = RUN_FIELDS | HOT_FIELDS | {"name", "use_cache"}
@@ -238,7 +240,7 @@ def _is_fresh(task: Task) -> bool:
 
 def _is_held_back(task: Task) -> bool:
     """It was paused before it began, for all we know: it can change, and does not go on at its worker as it was."""
-    return task.paused and task.stage in ("assigned", "accepted")
+    return task.paused and task.stage in NOT_BEGUN
 
 
 def _cancelled(task: Task, reason: str) -> list[SteeringEvent | ExecutionCancelled]:

@@ -263,7 +263,7 @@ class Overlay:
                 self.say(worker.id, settings_of(worker))
             case workers.WorkerDeleted():  # others begin what it holds: it hears of it before its next heartbeat
                 for execution in self.state.active.get(event.worker, ()):
-                    self._tell_holder(execution, Cancel(execution))
+                    self.say(event.worker, Cancel(execution))
             case workers.WorkerOrdered():
                 self.say(event.worker, Obey(self.state.workers[event.worker].version + 1, event.order))
             case _:

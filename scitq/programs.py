@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import signal
+from functools import partial
 
 
 def _begin(module: str) -> None:
@@ -16,25 +17,9 @@ def _begin(module: str) -> None:
     main()
 
 
-def scitq() -> None:
-    _begin("main")
-
-
-def fetch() -> None:
-    _begin("fetch")
-
-
-def launch() -> None:
-    _begin("launch")
-
-
-def manage() -> None:
-    _begin("manage")
-
-
-def server() -> None:
-    _begin("server")
-
-
-def worker() -> None:
-    _begin("worker")
+scitq = partial(_begin, "main")
+fetch = partial(_begin, "fetch")
+launch = partial(_begin, "launch")
+manage = partial(_begin, "manage")
+server = partial(_begin, "server")
+worker = partial(_begin, "worker")

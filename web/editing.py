@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
-from scitq.domain.steering import RUN_FIELDS
+from scitq.domain.steering import NOT_BEGUN, RUN_FIELDS
+from scitq.domain.task import ENDED, LIVE
 from scitq.projections import tasks
 from scitq.projections.tasks import Task
 from scitq.web import task_forms, views
@@ -22,8 +23,6 @@ from scitq.web.routing import Call
 from scitq.web.services import Services
 
 Command = dict[str, Any]
-LIVE: Final = ("assigned", "accepted", "running")
-ENDED: Final = ("succeeded", "failed")
 
 
 class Step(NamedTuple):
@@ -91,9 +90,9 @@ def _check(
         raise conflict(f"task {task.id} was {task.stage}")
     if status == "paused" and task.stage in ENDED:
         raise conflict(f"task {task.id} has already {task.stage}: only a task that has not ended can be paused")
-    held_back = (status == "paused" or task.paused) and task.stage in ("assigned", "accepted")
+    held_back = (status == "paused" or task.paused) and task.stage in NOT_BEGUN
     relaunched = status == "pending" and task.stage in LIVE
-    if required is not None and (task.stage in (*LIVE, *ENDED)) and not held_back:
+    if required is not None and task.stage in LIVE | ENDED and not held_back:
         raise conflict(f"task {task.id} is {task.status}: requirements can change only before a task is assigned")
     if RUN_FIELDS & set(wanted) and task.stage in LIVE and not held_back and not relaunched:
         raise conflict(
@@ -104,7 +103,7 @@ def _check(
 def _steps(task: Task, status: str | None, wanted: Command, required: list[int] | None) -> list[Step]:
     """Numbered by what was asked for, whatever the task is doing: the same request again has the same numbers."""
     one: Command = {"tasks": [task.id]}
-    relaunches = status == "pending" and (task.stage in ENDED or task.stage in LIVE)
+    relaunches = status == "pending" and task.stage in LIVE | ENDED
     commands: list[Command] = []
     if status == "paused":
         commands.append({"type": "pause-tasks", **one})

@@ -15,9 +15,9 @@ from scitq.bus import rabbit_consumer, rabbit_inboxes, rabbit_publisher, rabbit_
 from scitq.bus.rabbit_topology import Names
 from scitq.bus.rabbitmq import RabbitBus
 from scitq.errors import BusUnavailable
-from tests.services.buses import AMONG, AWAY, BACK, SOON_S, Traffic, opened, said, until_accepted
+from tests.services.buses import AMONG, AWAY, BACK, Traffic, opened, said, until_accepted
 from tests.services.rabbitmq import PrivateRabbit
-from tests.services.waiting import eventually
+from tests.services.waiting import SOON_S, eventually
 
 KILLS = 20 if os.environ.get("SCITQ_CAMPAIGN") else 2
 

@@ -14,9 +14,9 @@ import pytest
 
 from scitq.bus.rabbit_topology import Names
 from scitq.bus.rabbitmq import RabbitBus
-from tests.services.buses import BACK, SOON_S, opened, said
+from tests.services.buses import BACK, opened, said
 from tests.services.rabbitmq import PrivateRabbit
-from tests.services.waiting import eventually
+from tests.services.waiting import SOON_S, eventually
 
 
 def test_the_consumer_of_the_highest_priority_gets_what_comes(rabbitmq: PrivateRabbit, prefix: str) -> None:

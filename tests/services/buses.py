@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections.abc import Callable
 from typing import Final
 
@@ -12,9 +11,8 @@ import pytest
 
 from scitq.bus.rabbitmq import RabbitBus
 from scitq.errors import BusUnavailable
-from tests.services.waiting import eventually
+from tests.services.waiting import SOON_S, eventually
 
-SOON_S: Final = 60.0
 AMONG: Final = 200
 """So many messages are under way around a fault."""
 AWAY: Final = "the broker is away; trying again"
@@ -23,13 +21,15 @@ BACK: Final = "the broker is back"
 
 def until_accepted(do: Callable[[], None]) -> None:
     """Try again for as long as it is refused."""
-    deadline = time.monotonic() + SOON_S
-    while True:
+
+    def accepted() -> bool:
         try:
-            return do()
+            do()
         except BusUnavailable:
-            assert time.monotonic() < deadline
-            time.sleep(0.005)
+            return False
+        return True
+
+    eventually(accepted, "it is accepted")
 
 
 class opened:
